@@ -1,0 +1,3 @@
+//! The `mobilenet` command line.
+
+fn main() {}

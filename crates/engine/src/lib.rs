@@ -1,0 +1,1 @@
+//! Graphs, plans and sessions: what a model means and how it runs.

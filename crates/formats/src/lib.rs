@@ -1,0 +1,1 @@
+//! File formats of mobilenet: bytes to structs and back.

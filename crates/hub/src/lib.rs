@@ -1,0 +1,1 @@
+//! Handles, downloads and the module cache of mobilenet.

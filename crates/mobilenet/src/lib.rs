@@ -1,0 +1,1 @@
+//! MobileNet V1 modules from TensorFlow Hub, without TensorFlow.

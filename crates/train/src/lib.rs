@@ -1,0 +1,1 @@
+//! Training: losses, optimisers, data sets, checkpoints.

@@ -1,0 +1,1 @@
+//! Photos to pixels, and numbers to labels.
