@@ -1,1 +1,8 @@
-//! Training: losses, optimisers, data sets, checkpoints.
+//! Training: losses, optimisers, schedules, data sets, checkpoints.
+
+pub mod dataset;
+mod error;
+pub mod optimizer;
+pub mod schedule;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,74 @@
+//! Dividing a data set by what its images contain.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Dataset, Sample};
+use crate::{Error, ErrorKind, Result};
+
+/// Shares of an undivided data set that training does not see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    /// For validation, in [0, 1).
+    pub validation: f64,
+    /// For the test at the end, in [0, 1).
+    pub test: f64,
+}
+
+impl Default for Shares {
+    /// A tenth each, as `retrain.py` had it.
+    fn default() -> Self {
+        Self { validation: 0.1, test: 0.1 }
+    }
+}
+
+/// Fills what is empty of validation and test from the training images.
+///
+/// An image's place follows from the SHA-256 of its bytes alone, so copies of one image never
+/// stand on both sides. A class that would lose its last training image keeps them all.
+pub(super) fn divide(dataset: &mut Dataset, shares: Shares) -> Result<()> {
+    let valid = |share: f64| (0.0..1.0).contains(&share);
+    if !valid(shares.validation) || !valid(shares.test) || shares.validation + shares.test >= 1.0 {
+        return Err(Error::new(
+            ErrorKind::Options,
+            format!(
+                "shares of {} for validation and {} for test leave nothing to train on",
+                shares.validation, shares.test
+            ),
+        ));
+    }
+    let validation = if dataset.validation.is_empty() { shares.validation } else { 0.0 };
+    let test =
+        if dataset.test.is_empty() && dataset.validation.is_empty() { shares.test } else { 0.0 };
+    if validation + test == 0.0 {
+        return Ok(());
+    }
+    let mut train = Vec::with_capacity(dataset.train.len());
+    for sample in std::mem::take(&mut dataset.train) {
+        match place(&sample)? {
+            place if place < validation => dataset.validation.push(sample),
+            place if place < validation + test => dataset.test.push(sample),
+            _ => train.push(sample),
+        }
+    }
+    dataset.train = train;
+    return_lost_classes(dataset);
+    Ok(())
+}
+
+/// Uniform in [0, 1) by content.
+fn place(sample: &Sample) -> Result<f64> {
+    let digest = Sha256::digest(sample.source.read()?);
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest[..8]);
+    Ok((u64::from_be_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64)
+}
+
+fn return_lost_classes(dataset: &mut Dataset) {
+    let counts = dataset.count_by_class(&dataset.train);
+    let lost = |sample: &Sample| counts.get(sample.label) == Some(&0);
+    let back: Vec<Sample> = [&mut dataset.validation, &mut dataset.test]
+        .into_iter()
+        .flat_map(|side| side.extract_if(.., |sample| lost(sample)).collect::<Vec<_>>())
+        .collect();
+    dataset.train.extend(back);
+}
