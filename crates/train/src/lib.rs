@@ -2,7 +2,9 @@
 
 pub mod dataset;
 mod error;
+pub mod loader;
 pub mod optimizer;
+pub mod random;
 pub mod schedule;
 
 pub use error::{Error, ErrorKind, Result};
