@@ -5,6 +5,7 @@ mod error;
 pub mod loader;
 pub mod optimizer;
 pub mod random;
+pub mod report;
 pub mod schedule;
 
 pub use error::{Error, ErrorKind, Result};

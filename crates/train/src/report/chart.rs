@@ -1,0 +1,273 @@
+//! Charts as inline SVG: lines, a reliability diagram, a confusion matrix. No script, no font of
+//! its own; colours come from the page's CSS variables, so both themes are legible.
+
+use std::fmt::Write as _;
+
+use super::html::escape;
+
+/// Width and height of a line chart, in SVG units.
+const SIZE: (f64, f64) = (560.0, 260.0);
+
+/// Room for the axis labels: left, top, right, bottom.
+const MARGIN: (f64, f64, f64, f64) = (52.0, 12.0, 12.0, 34.0);
+
+/// A named line.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// What the legend calls it.
+    pub name: String,
+    /// x and y, x ascending.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Lines over one x axis, with a legend; points that are no numbers are left out.
+#[must_use]
+pub fn lines(x_label: &str, y_label: &str, series: &[Series]) -> String {
+    let all = || series.iter().flat_map(|line| &line.points).filter(|p| finite(p));
+    let (x_low, x_high) = bounds(all().map(|point| point.0));
+    let (y_low, y_high) = bounds(all().map(|point| point.1));
+    let frame = Frame { x: (x_low, x_high), y: (y_low, y_high) };
+    let mut svg = frame.open(x_label, y_label);
+    for (index, line) in series.iter().enumerate() {
+        let points: Vec<String> = line
+            .points
+            .iter()
+            .filter(|point| finite(point))
+            .map(|&(x, y)| format!("{:.1},{:.1}", frame.px(x), frame.py(y)))
+            .collect();
+        let _ = write!(
+            svg,
+            "<polyline class=\"line s{}\" points=\"{}\"/>",
+            index % 4,
+            points.join(" ")
+        );
+        let y = MARGIN.1 + 14.0 + 16.0 * index as f64;
+        let _ = write!(
+            svg,
+            "<text class=\"legend s{}\" x=\"{:.0}\" y=\"{y:.0}\" text-anchor=\"end\">{}</text>",
+            index % 4,
+            SIZE.0 - MARGIN.2 - 6.0,
+            escape(&line.name)
+        );
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// One bar of a reliability diagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reliability {
+    /// Mean probability of the top class.
+    pub confidence: f64,
+    /// Share of answers that were right.
+    pub accuracy: f64,
+    /// Answers in the bin.
+    pub count: usize,
+}
+
+/// Accuracy against confidence; the diagonal is perfect calibration.
+#[must_use]
+pub fn reliability(bins: &[Reliability]) -> String {
+    let frame = Frame { x: (0.0, 1.0), y: (0.0, 1.0) };
+    let mut svg = frame.open("confidence", "accuracy");
+    let width = (SIZE.0 - MARGIN.0 - MARGIN.2) / bins.len().max(1) as f64;
+    for (index, bin) in bins.iter().enumerate().filter(|(_, bin)| bin.count > 0) {
+        let x = MARGIN.0 + width * index as f64;
+        let y = frame.py(bin.accuracy);
+        let _ = write!(
+            svg,
+            "<rect class=\"bar\" x=\"{:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\">\
+             <title>{} answers, confidence {:.1}%, right {:.1}%</title></rect>",
+            x + 1.0,
+            width - 2.0,
+            frame.py(0.0) - y,
+            bin.count,
+            100.0 * bin.confidence,
+            100.0 * bin.accuracy
+        );
+    }
+    let _ = write!(
+        svg,
+        "<line class=\"diagonal\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/></svg>",
+        frame.px(0.0),
+        frame.py(0.0),
+        frame.px(1.0),
+        frame.py(1.0)
+    );
+    svg
+}
+
+/// Rows are what an image is, columns what it was taken for; darker is more, by share of the row.
+#[must_use]
+pub fn confusion(classes: &[String], counts: &[usize]) -> String {
+    let n = classes.len();
+    let cell = (640.0 / n.max(1) as f64).clamp(2.0, 34.0);
+    let names = if cell >= 9.0 { 130.0 } else { 0.0 };
+    let side = names + cell * n as f64;
+    let mut svg = format!(
+        "<svg class=\"confusion\" viewBox=\"0 0 {side:.0} {side:.0}\" width=\"{side:.0}\" role=\"img\">\
+         <title>confusion matrix</title>"
+    );
+    for (row, values) in counts.chunks(n.max(1)).enumerate() {
+        let total: usize = values.iter().sum();
+        for (column, &count) in values.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let share = count as f64 / total as f64;
+            let kind = if row == column { "right" } else { "wrong" };
+            let _ = write!(
+                svg,
+                "<rect class=\"{kind}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{cell:.1}\" height=\"{cell:.1}\" \
+                 fill-opacity=\"{:.2}\"><title>{} taken for {}: {count} of {total}</title></rect>",
+                names + cell * column as f64,
+                names + cell * row as f64,
+                0.08 + 0.92 * share.sqrt(),
+                escape(&classes[row]),
+                escape(&classes[column])
+            );
+        }
+    }
+    if names > 0.0 {
+        confusion_names(&mut svg, classes, names, cell);
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn confusion_names(svg: &mut String, classes: &[String], margin: f64, cell: f64) {
+    for (index, class) in classes.iter().enumerate() {
+        let middle = margin + cell * (index as f64 + 0.5);
+        let short: String = class.chars().take(18).collect();
+        let name = escape(&short);
+        let _ = write!(
+            svg,
+            "<text class=\"tick\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>\
+             <text class=\"tick\" transform=\"translate({:.1} {:.0}) rotate(-90)\">{name}</text>",
+            margin - 5.0,
+            middle + 4.0,
+            middle + 4.0,
+            margin - 5.0
+        );
+    }
+}
+
+/// Where data lies on the picture.
+struct Frame {
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Frame {
+    fn px(&self, x: f64) -> f64 {
+        MARGIN.0 + (x - self.x.0) / (self.x.1 - self.x.0) * (SIZE.0 - MARGIN.0 - MARGIN.2)
+    }
+
+    fn py(&self, y: f64) -> f64 {
+        SIZE.1 - MARGIN.3 - (y - self.y.0) / (self.y.1 - self.y.0) * (SIZE.1 - MARGIN.1 - MARGIN.3)
+    }
+
+    /// The SVG with grid and axis labels, still open.
+    fn open(&self, x_label: &str, y_label: &str) -> String {
+        let (width, height) = SIZE;
+        let mut svg = format!(
+            "<svg class=\"chart\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" role=\"img\">\
+             <title>{} by {}</title>",
+            escape(y_label),
+            escape(x_label)
+        );
+        for step in 0..=4 {
+            let share = f64::from(step) / 4.0;
+            let (x, y) = (
+                self.x.0 + share * (self.x.1 - self.x.0),
+                self.y.0 + share * (self.y.1 - self.y.0),
+            );
+            let (px, py) = (self.px(x), self.py(y));
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{:.1}\" y1=\"{py:.1}\" x2=\"{:.1}\" y2=\"{py:.1}\"/>\
+                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
+                 <text class=\"tick\" x=\"{px:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                MARGIN.0,
+                width - MARGIN.2,
+                MARGIN.0 - 6.0,
+                py + 4.0,
+                tick(y),
+                height - MARGIN.3 + 16.0,
+                tick(x)
+            );
+        }
+        let _ = write!(
+            svg,
+            "<text class=\"tick\" x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>\
+             <text class=\"tick\" transform=\"translate(12 {:.0}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
+            (MARGIN.0 + width - MARGIN.2) / 2.0,
+            height - 2.0,
+            escape(x_label),
+            height / 2.0,
+            escape(y_label)
+        );
+        svg
+    }
+}
+
+fn finite(point: &(f64, f64)) -> bool {
+    point.0.is_finite() && point.1.is_finite()
+}
+
+/// Lowest and highest, never equal.
+fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        (0.0, 1.0)
+    } else if low == high {
+        (low - 0.5, high + 0.5)
+    } else {
+        (low, high)
+    }
+}
+
+/// Three significant digits, no more decimals than needed.
+fn tick(value: f64) -> String {
+    let size = value.abs();
+    let decimals = if size >= 100.0 || value == 0.0 {
+        0
+    } else if size >= 10.0 {
+        1
+    } else if size >= 0.1 {
+        2
+    } else {
+        4
+    };
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_chart_survives_no_data_and_no_numbers() {
+        assert!(lines("x", "y", &[]).ends_with("</svg>"));
+        let nan = Series { name: "loss".into(), points: vec![(0.0, f64::NAN), (1.0, 2.0)] };
+        assert!(!lines("x", "y", &[nan]).contains("NaN"));
+        assert!(reliability(&[]).ends_with("</svg>"));
+        assert!(confusion(&[], &[]).ends_with("</svg>"));
+    }
+
+    #[test]
+    fn names_cannot_break_out() {
+        let class = "<script>alert(1)</script>".to_owned();
+        let svg = confusion(&[class.clone(), class], &[1, 2, 3, 4]);
+        assert!(!svg.contains("<script"), "{svg}");
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        let ticks = [0.0, 0.25, 1234.5, 12.34, 0.0125].map(tick);
+        assert_eq!(ticks, ["0", "0.25", "1234", "12.3", "0.0125"]);
+    }
+}
