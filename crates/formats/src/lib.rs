@@ -1,1 +1,19 @@
 //! File formats of mobilenet: bytes to structs and back.
+//!
+//! Holds the host [`Tensor`], the one [`Error`] of this crate, the named [`Limits`] every reader
+//! obeys, and one module per format. Nothing here opens a file or a socket: bytes come through a
+//! [`FileSource`] or a slice. What a graph *means* is the business of `mobilenet-engine`, and where
+//! a model's files come from that of `mobilenet-hub`.
+
+mod elements;
+pub mod error;
+pub mod files;
+pub mod limits;
+pub mod npy;
+pub mod tensor;
+pub mod tensorflow;
+
+pub use error::{Error, ErrorKind, Result};
+pub use files::{FileSource, MemoryFiles};
+pub use limits::Limits;
+pub use tensor::{DType, Tensor, TensorData};

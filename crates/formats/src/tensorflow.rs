@@ -1,0 +1,3 @@
+//! TensorFlow's formats: protobuf messages, tensors, tensor bundles, SavedModel and hub modules.
+
+pub mod messages;
