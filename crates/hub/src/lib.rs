@@ -1,1 +1,24 @@
 //! Handles, downloads and the module cache of mobilenet.
+//!
+//! A [`Handle`] names a module; a [`Hub`] resolves it to a [`ModuleDir`], whose files
+//! `mobilenet-formats` decodes. Sockets and the cache folder are known here and nowhere else;
+//! what the files mean is not. Nothing here prints: watch a [`Progress`] instead.
+
+mod complete;
+mod error;
+mod handle;
+mod hex;
+mod local;
+mod module;
+mod options;
+mod progress;
+mod resolve;
+mod url;
+
+pub use error::{Attempt, Error, ErrorKind, Result};
+pub use handle::Handle;
+pub use mobilenet_formats::Limits;
+pub use module::{Checksum, ModuleDir, ModuleFile};
+pub use options::{Endpoints, HubOptions, ProgressCallback, Redirects, Timeouts, Verify};
+pub use progress::Progress;
+pub use resolve::Hub;

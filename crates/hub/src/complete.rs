@@ -1,0 +1,122 @@
+//! Whether a list of files can be a whole module: the graph, and every shard of the variables.
+//!
+//! Judged by names and sizes alone. What the files mean is read by `mobilenet-formats`.
+
+/// A file of a module: its path with `/` between the parts, and its size.
+pub(crate) type NameAndSize<'a> = (&'a str, u64);
+
+/// Says what a module of these files lacks; `None` when nothing.
+pub(crate) fn lack(files: &[NameAndSize<'_>]) -> Option<String> {
+    lack_of_graph(files).or_else(|| lack_of_variables(files))
+}
+
+const GRAPHS: [&str; 2] = ["saved_model.pb", "saved_model.pbtxt"];
+
+fn lack_of_graph(files: &[NameAndSize<'_>]) -> Option<String> {
+    let size = |name: &str| files.iter().find(|(path, _)| *path == name).map(|(_, size)| *size);
+    match GRAPHS.iter().find_map(|name| size(name)) {
+        Some(0) => Some("saved_model.pb is empty".into()),
+        Some(_) => None,
+        None => Some(match folder_of_graph(files) {
+            Some(folder) => format!("saved_model.pb is not at the root but in `{folder}`"),
+            None => format!("no saved_model.pb; there is {}", some_names(files)),
+        }),
+    }
+}
+
+fn folder_of_graph<'a>(files: &[NameAndSize<'a>]) -> Option<&'a str> {
+    files.iter().find_map(|(path, _)| path.strip_suffix("/saved_model.pb"))
+}
+
+fn some_names(files: &[NameAndSize<'_>]) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<String> =
+        files.iter().take(SHOWN).map(|(path, _)| format!("`{}`", path.escape_debug())).collect();
+    match files.len() {
+        0 => "no file at all".into(),
+        many if many > SHOWN => format!("{} and {} more", names.join(", "), many - SHOWN),
+        _ => names.join(", "),
+    }
+}
+
+const INDEX: &str = "variables/variables.index";
+const DATA: &str = "variables/variables.data-";
+
+/// A bundle is `variables.index` and `variables.data-00000-of-0000N` up to N-1.
+fn lack_of_variables(files: &[NameAndSize<'_>]) -> Option<String> {
+    let index = files.iter().find(|(path, _)| *path == INDEX);
+    let shards: Vec<(u32, u32)> =
+        files.iter().filter_map(|(path, _)| shard(path.strip_prefix(DATA)?)).collect();
+    let missing = |of: u32| (0..of).find(|k| !shards.contains(&(*k, of)));
+    match (index, shards.first()) {
+        (None, None) => None,
+        (None, Some(_)) => Some(format!("{INDEX} is missing")),
+        (Some((_, 0)), _) => Some(format!("{INDEX} is empty")),
+        (Some(_), None) => Some(format!("{DATA}00000-of-00001 is missing")),
+        (Some(_), Some(&(_, of))) if of as usize > files.len() => {
+            Some(format!("{DATA}… names {of} shards, more than there are files"))
+        }
+        (Some(_), Some(&(_, of))) => {
+            missing(of).map(|k| format!("{DATA}{k:05}-of-{of:05} is missing"))
+        }
+    }
+}
+
+/// `00000-of-00001` as (0, 1).
+fn shard(name: &str) -> Option<(u32, u32)> {
+    let (k, of) = name.split_once("-of-")?;
+    Some((k.parse().ok()?, of.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: [NameAndSize<'static>; 4] = [
+        ("saved_model.pb", 9),
+        ("tfhub_module.pb", 2),
+        ("variables/variables.data-00000-of-00001", 9),
+        ("variables/variables.index", 9),
+    ];
+
+    #[test]
+    fn every_missing_file_is_named() {
+        assert_eq!(lack(&WHOLE), None);
+        let without = |gone: &str| {
+            let files: Vec<_> = WHOLE.into_iter().filter(|(path, _)| *path != gone).collect();
+            lack(&files)
+        };
+        assert!(without("saved_model.pb").unwrap().contains("no saved_model.pb"));
+        assert!(without("variables/variables.index").unwrap().contains("index is missing"));
+        assert!(without(WHOLE[2].0).unwrap().contains("00000-of-00001 is missing"));
+    }
+
+    #[test]
+    fn every_shard_is_needed() {
+        let files = [
+            ("saved_model.pb", 9),
+            ("variables/variables.data-00000-of-00002", 9),
+            ("variables/variables.index", 9),
+        ];
+        assert!(lack(&files).unwrap().contains("data-00001-of-00002 is missing"));
+        let lies = [
+            ("saved_model.pb", 9),
+            ("variables/variables.data-00000-of-4000000000", 1),
+            (INDEX, 1),
+        ];
+        assert!(lack(&lies).unwrap().contains("more than there are files"));
+    }
+
+    #[test]
+    fn a_module_without_variables_is_whole() {
+        assert_eq!(lack(&[("saved_model.pb", 9)]), None);
+        assert_eq!(lack(&[("saved_model.pbtxt", 9)]), None);
+        assert!(lack(&[("saved_model.pb", 0)]).unwrap().contains("empty"));
+    }
+
+    #[test]
+    fn a_folder_around_the_module_is_named() {
+        let reason = lack(&[("mobilenet/saved_model.pb", 9)]).unwrap();
+        assert!(reason.contains("in `mobilenet`"), "{reason}");
+    }
+}

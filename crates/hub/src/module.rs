@@ -1,0 +1,247 @@
+//! [`ModuleDir`]: the files of a resolved module, in a folder or in memory, and their [`Checksum`].
+//!
+//! The resolvers make it; `mobilenet-formats` reads it through [`FileSource`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use mobilenet_formats::{FileSource, MemoryFiles};
+use sha2::{Digest, Sha256};
+
+use crate::error::At;
+use crate::{Handle, Result, hex};
+
+/// The complete files of a module, on disk or in memory. Cheap to clone.
+///
+/// A folder's files are read when they are asked for, an archive file's are in memory already.
+///
+/// ```
+/// use mobilenet_formats::FileSource;
+/// use mobilenet_hub::{Handle, Hub, HubOptions};
+/// # let dir = std::env::temp_dir().join(format!("mobilenet-doc-module-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir).unwrap();
+/// # std::fs::write(dir.join("saved_model.pb"), b"graph").unwrap();
+/// # let folder = dir.to_str().unwrap();
+///
+/// let hub = Hub::new(HubOptions::default())?;
+/// let module = hub.resolve(&Handle::parse(folder)?)?;
+/// assert_eq!(module.paths(), ["saved_model.pb"]);
+/// assert_eq!(module.read("saved_model.pb").unwrap().unwrap(), &b"graph"[..]);
+/// println!("{}", module.checksum()?);
+/// # std::fs::remove_dir_all(&dir).unwrap();
+/// # Ok::<(), mobilenet_hub::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ModuleDir(Arc<Inner>);
+
+struct Inner {
+    handle: Handle,
+    files: Files,
+    checksum: OnceLock<Checksum>,
+}
+
+enum Files {
+    Folder { root: PathBuf, files: Vec<ModuleFile> },
+    Memory(MemoryFiles),
+}
+
+/// One file of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleFile {
+    /// Its path in the module, with `/` between the parts.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl ModuleDir {
+    /// A module in the folder `root`; `files` are sorted here.
+    pub(crate) fn folder(handle: Handle, root: PathBuf, mut files: Vec<ModuleFile>) -> Self {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self::new(handle, Files::Folder { root, files })
+    }
+
+    pub(crate) fn memory(handle: Handle, files: MemoryFiles) -> Self {
+        Self::new(handle, Files::Memory(files))
+    }
+
+    fn new(handle: Handle, files: Files) -> Self {
+        ModuleDir(Arc::new(Inner { handle, files, checksum: OnceLock::new() }))
+    }
+
+    /// With a checksum that is known already.
+    pub(crate) fn with_checksum(self, checksum: Checksum) -> Self {
+        let _ = self.0.checksum.set(checksum);
+        self
+    }
+
+    /// The handle it was resolved from.
+    pub fn handle(&self) -> &Handle {
+        &self.0.handle
+    }
+
+    /// The folder the files are in; `None` when they are in memory.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0.files {
+            Files::Folder { root, .. } => Some(root),
+            Files::Memory(_) => None,
+        }
+    }
+
+    /// All files, sorted by path.
+    pub fn files(&self) -> Vec<ModuleFile> {
+        match &self.0.files {
+            Files::Folder { files, .. } => files.clone(),
+            Files::Memory(files) => files
+                .iter()
+                .map(|(path, bytes)| ModuleFile { path: path.into(), size: bytes.len() as u64 })
+                .collect(),
+        }
+    }
+
+    /// Bytes of all files together.
+    pub fn size(&self) -> u64 {
+        self.files().iter().map(|file| file.size).sum()
+    }
+
+    /// The checksum of all files; known already for a cached module, computed by reading every
+    /// file the first time it is asked for otherwise.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn checksum(&self) -> Result<Checksum> {
+        if let Some(known) = self.0.checksum.get() {
+            return Ok(*known);
+        }
+        let mut all = Checksum::of_files();
+        for ModuleFile { path, .. } in self.files() {
+            all.add(&path, self.hash(&path)?);
+        }
+        Ok(*self.0.checksum.get_or_init(|| all.finish()))
+    }
+
+    fn hash(&self, path: &str) -> Result<Checksum> {
+        match &self.0.files {
+            Files::Folder { root, .. } => Checksum::of_file(&root.join(path)),
+            Files::Memory(files) => Ok(Checksum::of(files.get(path).unwrap_or_default())),
+        }
+    }
+
+    /// Where the file at `path` is, if the module has it and is a folder.
+    fn locate(&self, path: &str) -> Option<(PathBuf, u64)> {
+        let Files::Folder { root, files } = &self.0.files else { return None };
+        let at = files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
+        files.get(at).map(|file| (root.join(path), file.size))
+    }
+}
+
+impl FileSource for ModuleDir {
+    fn read(&self, path: &str) -> io::Result<Option<Cow<'_, [u8]>>> {
+        match (&self.0.files, self.locate(path)) {
+            (Files::Memory(files), _) => files.read(path),
+            (_, Some((path, _))) => fs::read(path).map(Cow::Owned).map(Some),
+            (_, None) => Ok(None),
+        }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.files().into_iter().map(|file| file.path).collect()
+    }
+
+    fn read_range(&self, path: &str, range: Range<u64>) -> io::Result<Option<Cow<'_, [u8]>>> {
+        if let Files::Memory(files) = &self.0.files {
+            return files.read_range(path, range);
+        }
+        let Some((path, size)) = self.locate(path) else { return Ok(None) };
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(range.start))?;
+        let wanted = range.end.min(size).saturating_sub(range.start);
+        let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+        file.take(wanted).read_to_end(&mut bytes)?;
+        Ok(Some(Cow::Owned(bytes)))
+    }
+
+    fn len(&self, path: &str) -> io::Result<Option<u64>> {
+        match &self.0.files {
+            Files::Memory(files) => files.len(path),
+            Files::Folder { .. } => Ok(self.locate(path).map(|(_, size)| size)),
+        }
+    }
+}
+
+impl fmt::Debug for ModuleDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModuleDir")
+            .field("handle", &self.handle().as_str())
+            .field("path", &self.path())
+            .field("files", &self.files().len())
+            .finish()
+    }
+}
+
+/// A SHA-256: of a file's bytes, or of a module.
+///
+/// That of a module is the SHA-256 of the lines `<checksum>  <path>` of its files sorted by path,
+/// as `sha256sum` prints them, so it says the same of a folder and of any archive of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Checksum([u8; 32]);
+
+impl Checksum {
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Checksum(Sha256::digest(bytes).into())
+    }
+
+    pub(crate) fn of_file(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).at(path, "open it")?;
+        let (mut hasher, mut block) = (Sha256::new(), vec![0; 64 << 10]);
+        loop {
+            match file.read(&mut block).at(path, "read it")? {
+                0 => return Ok(Checksum(hasher.finalize().into())),
+                n => hasher.update(block.get(..n).unwrap_or_default()),
+            }
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        hex::decode(text).map(Checksum)
+    }
+
+    pub(crate) fn of_files() -> ModuleHasher {
+        ModuleHasher(Sha256::new())
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checksum({self})")
+    }
+}
+
+/// Takes a module's files in order of path.
+pub(crate) struct ModuleHasher(Sha256);
+
+impl ModuleHasher {
+    pub(crate) fn add(&mut self, path: &str, checksum: Checksum) {
+        self.0.update(format!("{checksum}  {path}\n"));
+    }
+
+    pub(crate) fn finish(self) -> Checksum {
+        Checksum(self.0.finalize().into())
+    }
+}
