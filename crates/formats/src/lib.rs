@@ -10,8 +10,11 @@ pub mod error;
 pub mod files;
 pub mod limits;
 pub mod npy;
+pub mod safetensors;
 pub mod tensor;
 pub mod tensorflow;
+pub mod tflite;
+mod zipped;
 
 pub use error::{Error, ErrorKind, Result};
 pub use files::{FileSource, MemoryFiles};
