@@ -2,13 +2,15 @@
 //!
 //! The two ends of the road: [`decode`] turns the bytes of an image file into an [`Image`],
 //! [`Preprocess`] crops and resizes it exactly as TensorFlow does into the floats a module takes;
-//! after the module has run, [`Labels`], [`softmax`] and [`top_k`] turn logits into answers.
+//! after the module has run, [`Labels`], [`softmax`] and [`top_k`] turn logits into answers,
+//! and [`metrics`] says how good they are.
 //! It opens no files, knows no graph and prints nothing.
 
 mod decode;
 mod error;
 mod image;
 mod labels;
+pub mod metrics;
 mod preprocess;
 mod resize;
 mod scores;
