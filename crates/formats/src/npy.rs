@@ -1,6 +1,6 @@
 //! `.npy`, NumPy's file of one array.
 //!
-//! Holds the byte layout, [`read`] and [`write`]; archives of several (`.npz`) are not read here.
+//! Holds the byte layout, [`read`], [`write`] and [`header`]; archives of several (`.npz`) are not read here.
 //! The command line writes features and logits with it, and reads images and features.
 //!
 //! # Layout
@@ -21,7 +21,7 @@ mod reader;
 mod writer;
 
 pub use reader::read;
-pub use writer::write;
+pub use writer::{header, write};
 
 /// The first bytes of every file.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
