@@ -1,1 +1,45 @@
-//! SIMD kernels of mobilenet: slices in, slices out.
+//! SIMD kernels of mobilenet: slices in, slices out, NHWC.
+//!
+//! An op is prepared once (geometry checked, weights packed, kernel chosen from [`KERNELS`])
+//! and then run any number of times without allocating. Threads are split in [`Pool`] and
+//! nowhere else. What does not live here: graphs, tensors, files; the engine knows those.
+
+mod aligned;
+mod conv2d;
+mod depthwise;
+mod elementwise;
+mod error;
+pub mod family;
+mod isa;
+mod normalize;
+mod pointwise;
+mod pool;
+mod pooling;
+mod reduce;
+mod separable;
+mod simd;
+mod softmax;
+mod table;
+mod window;
+
+pub use conv2d::{Affine, Conv2d, Conv2dSpec};
+pub use depthwise::{Depthwise, DepthwiseSpec};
+pub use elementwise::{Binary, BinaryOp, UnaryOp, unary};
+pub use error::{Error, ErrorKind, Result};
+pub use isa::Isa;
+pub use normalize::{BatchNormOutput, BatchNormSpec, batch_norm_train, scale_shift};
+pub use pointwise::{Pointwise, PointwiseSpec};
+pub use pool::{Active, Pool};
+pub use pooling::{PoolKind, Pooling, PoolingSpec, global_mean};
+pub use reduce::{Reduce, ReduceOp};
+pub use separable::{Separable, SeparableSpec};
+pub use softmax::{log_softmax, softmax};
+pub use table::{KERNELS, Kernel, by_name};
+pub use window::{Activation, Padding, Window};
+
+/// The plainest loops, for tests: what the kernels must agree with.
+pub mod reference {
+    pub use crate::conv2d::reference::conv2d;
+    pub use crate::depthwise::reference::depthwise;
+    pub use crate::pointwise::reference::pointwise;
+}

@@ -1,0 +1,211 @@
+//! Pointwise (1x1) convolution, which is a product of matrices: rows of `k` input channels
+//! times packed `[k, n]` weights, bias and activation in the epilogue.
+
+pub(crate) mod body;
+pub(crate) mod reference;
+
+use crate::aligned::Aligned;
+use crate::error::{Result, check_len, product};
+use crate::isa::Isa;
+use crate::pool::Pool;
+use crate::table::{self, Kernel};
+use crate::window::Activation;
+use std::ops::Range;
+
+/// Sizes of a pointwise convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PointwiseSpec {
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Applied to each output.
+    pub activation: Activation,
+}
+
+/// A pointwise convolution with its weights packed.
+///
+/// ```
+/// use mobilenet_kernels::{Activation, Isa, Pointwise, PointwiseSpec, Pool};
+/// let spec = PointwiseSpec { inputs: 2, outputs: 3, activation: Activation::None };
+/// let weights = [1.0, 0.0, 2.0, 0.0, 1.0, 3.0];
+/// let op = Pointwise::new(Isa::detect(), spec, &weights, Some(&[0.0, 0.0, 1.0]))?;
+/// let mut output = [0.0; 3];
+/// op.run(&Pool::single(), 1, &[10.0, 20.0], &mut output);
+/// assert_eq!(output, [10.0, 20.0, 81.0]);
+/// # Ok::<(), mobilenet_kernels::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Pointwise {
+    spec: PointwiseSpec,
+    packed: Packed,
+    function: fn(PointwiseTask<'_>),
+    kernel: &'static Kernel,
+}
+
+impl Pointwise {
+    /// Packs `weights`, `[inputs, outputs]` row-major, and `bias`, `[outputs]` (zeros if `None`).
+    ///
+    /// # Errors
+    /// An instruction set this CPU lacks; slices that do not fit the sizes.
+    pub fn new(
+        isa: Isa,
+        spec: PointwiseSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self> {
+        Self::with_kernel(table::pick_pointwise(isa.require()?, spec)?, spec, weights, bias)
+    }
+
+    /// As [`new`](Self::new), with the kernel of the table that carries `name`.
+    ///
+    /// # Errors
+    /// No such kernel, or one for another op; and those of [`new`](Self::new).
+    pub fn with_kernel_name(
+        name: &str,
+        spec: PointwiseSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self> {
+        Self::with_kernel(table::by_name(name)?, spec, weights, bias)
+    }
+
+    fn with_kernel(
+        kernel: &'static Kernel,
+        spec: PointwiseSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self> {
+        let function = kernel.pointwise()?;
+        let packed = Packed::new(kernel, spec, weights, bias)?;
+        Ok(Self { spec, packed, function, kernel })
+    }
+
+    /// Its sizes.
+    pub fn spec(&self) -> PointwiseSpec {
+        self.spec
+    }
+
+    /// The kernel it runs.
+    pub fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
+    /// Computes `output`, `[rows, outputs]`, from `input`, `[rows, inputs]`.
+    ///
+    /// # Panics
+    /// If a slice does not fit `rows`.
+    pub fn run(&self, pool: &Pool, rows: usize, input: &[f32], output: &mut [f32]) {
+        let PointwiseSpec { inputs, outputs, .. } = self.spec;
+        assert_eq!(input.len(), rows * inputs, "pointwise input");
+        assert_eq!(output.len(), rows * outputs, "pointwise output");
+        if rows == 1 {
+            return self.run_row(pool, input, output);
+        }
+        let chunk = self.rows_per_task(rows);
+        pool.for_each_chunk(output, chunk * outputs, &|index, output| {
+            let rows = output.len() / outputs;
+            let input = &input[index * chunk * inputs..][..rows * inputs];
+            self.run_rows(input, output);
+        });
+    }
+
+    /// The rows of a task: as many as keep input and output in the first-level cache.
+    fn rows_per_task(&self, rows: usize) -> usize {
+        let tile = self.kernel.tile[0];
+        let bytes = 4 * (self.spec.inputs + self.spec.outputs);
+        let fit = (32 << 10) / bytes.max(1);
+        let fit = (fit / tile).clamp(2, 64) * tile;
+        // At least a few tasks, so that two or four threads share the work evenly.
+        fit.min(rows.div_ceil(4).next_multiple_of(tile)).max(1)
+    }
+
+    /// Some rows, in the calling thread.
+    #[inline]
+    pub(crate) fn run_rows(&self, input: &[f32], output: &mut [f32]) {
+        let columns = 0..self.spec.outputs;
+        (self.function)(PointwiseTask { packed: &self.packed, columns, input, output });
+    }
+
+    /// One row, split by output channels.
+    fn run_row(&self, pool: &Pool, input: &[f32], output: &mut [f32]) {
+        let panel = self.packed.panel();
+        let panels = self.spec.outputs.div_ceil(panel);
+        let chunk = panels.div_ceil(pool.threads()).max(8) * panel;
+        pool.for_each_chunk(output, chunk, &|index, output| {
+            let columns = index * chunk..index * chunk + output.len();
+            (self.function)(PointwiseTask { packed: &self.packed, columns, input, output });
+        });
+    }
+}
+
+/// Weights as the kernels read them: panels of columns, in each panel row after row;
+/// the columns of the last panel are padded with zeros to whole vectors.
+#[derive(Clone)]
+pub(crate) struct Packed {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) lanes: usize,
+    /// Vectors in a panel.
+    pub(crate) vectors: usize,
+    pub(crate) weights: Aligned,
+    pub(crate) bias: Aligned,
+    pub(crate) bounds: (f32, f32),
+}
+
+impl Packed {
+    pub(crate) fn new(
+        kernel: &Kernel,
+        spec: PointwiseSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self> {
+        let PointwiseSpec { inputs, outputs, activation } = spec;
+        let lanes = kernel.isa.lanes();
+        let columns = product("padded columns", &[outputs.div_ceil(lanes), lanes])?;
+        let len = product("packed weights", &[inputs, columns])?;
+        check_len("weights", weights, inputs * outputs)?;
+        check_len("bias", bias.unwrap_or(&[]), bias.map_or(0, |_| outputs))?;
+        let mut result = Self {
+            inputs,
+            outputs,
+            lanes,
+            vectors: kernel.tile[1] / lanes,
+            weights: Aligned::zeros(len),
+            bias: Aligned::padded(bias.unwrap_or(&[]), columns),
+            bounds: activation.bounds(),
+        };
+        result.pack(weights);
+        Ok(result)
+    }
+
+    /// Columns in a full panel.
+    pub(crate) fn panel(&self) -> usize {
+        self.vectors * self.lanes
+    }
+
+    fn pack(&mut self, weights: &[f32]) {
+        let mut first = 0;
+        while first < self.outputs {
+            let columns = self.panel().min(self.outputs - first);
+            let width = columns.next_multiple_of(self.lanes);
+            let panel = &mut self.weights[first * self.inputs..][..width * self.inputs];
+            let rows = weights.chunks_exact(self.outputs);
+            for (to, from) in panel.chunks_exact_mut(width).zip(rows) {
+                to[..columns].copy_from_slice(&from[first..first + columns]);
+            }
+            first += columns;
+        }
+    }
+}
+
+/// Some rows, some columns: what one call of a kernel computes.
+pub(crate) struct PointwiseTask<'a> {
+    pub(crate) packed: &'a Packed,
+    /// Output channels; starts at a panel.
+    pub(crate) columns: Range<usize>,
+    /// `[rows, inputs]`.
+    pub(crate) input: &'a [f32],
+    /// `[rows, columns]`.
+    pub(crate) output: &'a mut [f32],
+}

@@ -1,0 +1,122 @@
+//! Vectors of floats by instruction set. A token ([`Avx512`], [`Avx2`], …) is proof that
+//! the CPU has its instructions: the only constructor asks the CPU. Kernel bodies are generic
+//! over [`Simd`], always inlined, and compiled for an instruction set inside [`Simd::call`].
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+pub(crate) use portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) use simd128::Simd128;
+
+use crate::isa::Isa;
+
+/// A computation to compile for an instruction set.
+pub(crate) trait Body {
+    /// What it computes.
+    type Output;
+
+    /// Runs it. Implementations are `#[inline(always)]`, and so is what they call.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// The vector operations of one instruction set; a value is proof that the CPU has them.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// Floats in one vector.
+    const LANES: usize;
+    /// One vector.
+    type V: Copy;
+
+    /// The token, if the CPU has the instructions.
+    fn new() -> Option<Self>;
+    /// Runs `body` compiled for this instruction set.
+    fn call<B: Body>(self, body: B) -> B::Output;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::V;
+    /// `a * b + c`, fused where the instruction set can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Each lane of `x` clamped; NaN stays NaN.
+    fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V;
+
+    /// # Safety
+    /// `LANES` floats must be readable at `from`.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// The first `count` lanes, zeros in the others.
+    /// # Safety
+    /// `count <= LANES` floats must be readable at `from`.
+    unsafe fn load_part(self, from: *const f32, count: usize) -> Self::V;
+    /// # Safety
+    /// `LANES` floats must be writable at `to`.
+    unsafe fn store(self, to: *mut f32, x: Self::V);
+    /// Writes the first `count` lanes.
+    /// # Safety
+    /// `count <= LANES` floats must be writable at `to`.
+    unsafe fn store_part(self, to: *mut f32, x: Self::V, count: usize);
+}
+
+/// Whether the CPU has the instruction set.
+pub(crate) fn is_available(isa: Isa) -> bool {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => Avx512::new().is_some(),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => Avx2::new().is_some(),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => Neon::new().is_some(),
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Isa::Simd128 => Simd128::new().is_some(),
+        Isa::Portable => true,
+        #[allow(unreachable_patterns)]
+        _ => false,
+    }
+}
+
+/// Runs `body` compiled for `isa`, or portably if the CPU lacks it.
+pub(crate) fn call<B: Body>(isa: Isa, body: B) -> B::Output {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => {
+            if let Some(simd) = Avx512::new() {
+                return simd.call(body);
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => {
+            if let Some(simd) = Avx2::new() {
+                return simd.call(body);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => {
+            if let Some(simd) = Neon::new() {
+                return simd.call(body);
+            }
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Isa::Simd128 => {
+            if let Some(simd) = Simd128::new() {
+                return simd.call(body);
+            }
+        }
+        _ => {}
+    }
+    Portable.call(body)
+}
