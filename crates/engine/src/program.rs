@@ -1,0 +1,203 @@
+//! A lowered graph: steps over values of known shapes, before kernels are chosen.
+//!
+//! Fusion happens here and never in the graph, so that what is exported stays TensorFlow's.
+//! [`crate::lower`] builds a program, [`crate::passes`] make it smaller, [`crate::plan`] gives
+//! each step a kernel and each value a place.
+
+use std::sync::Arc;
+
+use mobilenet_formats::{DType, Tensor};
+use mobilenet_kernels::Activation;
+
+use crate::ops::Geometry;
+use crate::steps::Kernel;
+
+/// A value of one program, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ValueId(pub(crate) usize);
+
+/// Where a value's bytes are.
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    /// In the session's arena.
+    Arena,
+    /// Where another value's are: the same bytes under another shape.
+    Alias(ValueId),
+    /// In the plan.
+    Constant(Arc<Tensor>),
+    /// With the caller: input `i`.
+    Input(usize),
+    /// In the session, from run to run: variable `i`.
+    State(usize),
+}
+
+/// A tensor that a program reads or writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    /// TensorFlow's name of it.
+    pub(crate) name: String,
+    pub(crate) dtype: DType,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) storage: Storage,
+    /// Dimension 0 counts images, and each image's part depends on that image alone.
+    pub(crate) per_image: bool,
+}
+
+/// `y = x * scale + offset`, each with one value per channel (last axis) or one for all.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Affine {
+    pub(crate) scale: Vec<f64>,
+    pub(crate) offset: Vec<f64>,
+}
+
+/// A convolution with constant weights and what was fused into it:
+/// `activation(post(conv(pre(x))))`; zeros pad what `pre` yields.
+#[derive(Clone, Debug)]
+pub(crate) struct Convolution {
+    pub(crate) geometry: Geometry,
+    pub(crate) weights: Arc<Tensor>,
+    pub(crate) pre: Option<Affine>,
+    pub(crate) post: Affine,
+    pub(crate) activation: Activation,
+}
+
+/// What a step does; the passes know the first four, the rest is a kernel already.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Convolution(Box<Convolution>),
+    /// A depthwise convolution and the pointwise one that follows.
+    Separable(Box<[Convolution; 2]>),
+    Affine(Affine, Activation),
+    /// `[[top, bottom], [left, right]]` zeros around each image.
+    Pad([[usize; 2]; 2]),
+    Kernel(Arc<dyn Kernel>),
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) body: Body,
+    pub(crate) inputs: Vec<ValueId>,
+    pub(crate) outputs: Vec<ValueId>,
+    /// The nodes it computes, in order.
+    pub(crate) sources: Vec<String>,
+}
+
+/// Steps in the order they run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Program {
+    pub(crate) values: Vec<Value>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) outputs: Vec<ValueId>,
+    /// A folded constant depends on the number of images.
+    pub(crate) bakes_batch: bool,
+}
+
+impl Affine {
+    pub(crate) fn identity() -> Self {
+        Self { scale: vec![1.0], offset: vec![0.0] }
+    }
+
+    pub(crate) fn scale(scale: Vec<f64>) -> Self {
+        Self { scale, offset: vec![0.0] }
+    }
+
+    pub(crate) fn offset(offset: Vec<f64>) -> Self {
+        Self { scale: vec![1.0], offset }
+    }
+
+    pub(crate) fn is_identity(&self) -> bool {
+        *self == Self::identity()
+    }
+
+    /// This one, then `next`.
+    pub(crate) fn then(&self, next: &Affine) -> Self {
+        Self {
+            scale: zip(&self.scale, &next.scale, |a, b| a * b),
+            offset: zip(&zip(&self.offset, &next.scale, |a, b| a * b), &next.offset, |a, b| a + b),
+        }
+    }
+
+    /// One scale and one offset for each of `channels`.
+    pub(crate) fn spread(&self, channels: usize) -> (Vec<f64>, Vec<f64>) {
+        (spread(&self.scale, channels), spread(&self.offset, channels))
+    }
+}
+
+fn spread(values: &[f64], channels: usize) -> Vec<f64> {
+    match values {
+        &[value] => vec![value; channels],
+        _ => values.to_vec(),
+    }
+}
+
+fn zip(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    match (a, b) {
+        (&[a], b) => b.iter().map(|&b| f(a, b)).collect(),
+        (a, &[b]) => a.iter().map(|&a| f(a, b)).collect(),
+        (a, b) => a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect(),
+    }
+}
+
+impl Program {
+    pub(crate) fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// Adds a value.
+    pub(crate) fn add(&mut self, value: Value) -> ValueId {
+        self.values.push(value);
+        ValueId(self.values.len() - 1)
+    }
+
+    /// The value whose storage `id` shares.
+    pub(crate) fn root(&self, mut id: ValueId) -> ValueId {
+        while let Storage::Alias(of) = self.value(id).storage {
+            id = of;
+        }
+        id
+    }
+
+    /// How often each value is used: by steps, through aliases, and as an output.
+    pub(crate) fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.values.len()];
+        let read = self.steps.iter().flat_map(|step| &step.inputs);
+        for &id in read.chain(&self.outputs) {
+            uses[id.0] += 1;
+        }
+        // An alias that is used counts as one use of what it aliases.
+        for (i, value) in self.values.iter().enumerate().rev() {
+            if let (Storage::Alias(of), true) = (&value.storage, uses[i] > 0) {
+                uses[of.0] += 1;
+            }
+        }
+        uses
+    }
+
+    /// For each value, the step that yields it.
+    pub(crate) fn producers(&self) -> Vec<Option<usize>> {
+        let mut producers = vec![None; self.values.len()];
+        for (i, step) in self.steps.iter().enumerate() {
+            for output in &step.outputs {
+                producers[output.0] = Some(i);
+            }
+        }
+        producers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn affines_compose_in_order() {
+        let double = Affine::scale(vec![2.0]);
+        let minus = Affine::offset(vec![-1.0, -3.0]);
+        let both = double.then(&minus);
+        assert_eq!(both.scale, [2.0]);
+        assert_eq!(both.offset, [-1.0, -3.0]);
+        assert_eq!(minus.then(&double).offset, [-2.0, -6.0]);
+        assert!(Affine::identity().then(&Affine::identity()).is_identity());
+    }
+}

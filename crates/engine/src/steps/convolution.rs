@@ -1,0 +1,252 @@
+//! Convolutions: what was folded goes into the weights in double precision, is rounded once,
+//! and is packed for the kernel.
+
+use std::sync::Arc;
+
+use mobilenet_kernels as kernels;
+use mobilenet_kernels::{Activation, Padding, Window};
+
+use super::{Call, Kernel, Target, floats, floats_mut, refused};
+use crate::error::{Error, Result};
+use crate::ops::{Geometry, Kind};
+use crate::passes::separable::is_pointwise;
+use crate::program::{Affine, Convolution, Value};
+use crate::reference;
+
+/// A convolution with packed weights.
+#[derive(Clone)]
+enum Packed {
+    Full(kernels::Conv2d),
+    Pointwise(kernels::Pointwise),
+    Depthwise(kernels::Depthwise),
+    Separable(kernels::Separable),
+}
+
+struct Step {
+    packed: Packed,
+    multiply_adds: u64,
+    /// Elements of one input image.
+    image: usize,
+}
+
+/// The kernel of a convolution.
+pub(crate) fn convolution(convolution: &Convolution, target: Target) -> Result<Arc<dyn Kernel>> {
+    let geometry = &convolution.geometry;
+    let packed = match geometry.kind {
+        Kind::Depthwise => Packed::Depthwise(depthwise(convolution, target)?),
+        Kind::Full if is_pointwise(convolution) => {
+            Packed::Pointwise(pointwise(convolution, target)?)
+        }
+        Kind::Full => Packed::Full(full(convolution, target)?),
+    };
+    Ok(Arc::new(Step {
+        packed,
+        multiply_adds: geometry.multiply_adds(),
+        image: geometry.input.iter().product(),
+    }))
+}
+
+/// The kernel of a depthwise convolution and the pointwise one that follows.
+pub(crate) fn separable(pair: &[Convolution; 2], target: Target) -> Result<Arc<dyn Kernel>> {
+    let [depthwise, pointwise] = pair;
+    let spec = kernels::SeparableSpec {
+        depthwise: depthwise_spec(&depthwise.geometry, depthwise.activation),
+        outputs: pointwise.geometry.output[2],
+        activation: pointwise.activation,
+    };
+    let (first, second) = (folded(depthwise)?, folded(pointwise)?);
+    let packed = kernels::Separable::new(
+        target.isa,
+        spec,
+        (&first.weights, first.bias()),
+        (&second.weights, second.bias()),
+    );
+    Ok(Arc::new(Step {
+        packed: Packed::Separable(packed.map_err(refused)?),
+        multiply_adds: depthwise.geometry.multiply_adds() + pointwise.geometry.multiply_adds(),
+        image: depthwise.geometry.input.iter().product(),
+    }))
+}
+
+fn full(convolution: &Convolution, target: Target) -> Result<kernels::Conv2d> {
+    let geometry = &convolution.geometry;
+    let affine = convolution.pre.as_ref().map(|affine| kernels::Affine {
+        scale: affine.scale.first().copied().unwrap_or(1.0) as f32,
+        offset: affine.offset.first().copied().unwrap_or(0.0) as f32,
+    });
+    let spec = kernels::Conv2dSpec {
+        input: geometry.input,
+        outputs: geometry.output[2],
+        window: window(geometry),
+        affine,
+        activation: convolution.activation,
+    };
+    let folded = folded(convolution)?;
+    kernels::Conv2d::new(target.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+}
+
+fn pointwise(convolution: &Convolution, target: Target) -> Result<kernels::Pointwise> {
+    let spec = kernels::PointwiseSpec {
+        inputs: convolution.geometry.input[2],
+        outputs: convolution.geometry.output[2],
+        activation: convolution.activation,
+    };
+    let folded = folded(convolution)?;
+    kernels::Pointwise::new(target.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+}
+
+fn depthwise(convolution: &Convolution, target: Target) -> Result<kernels::Depthwise> {
+    if convolution.pre.is_some() {
+        return Err(Error::unsupported("an affine before a depthwise convolution"));
+    }
+    let spec = depthwise_spec(&convolution.geometry, convolution.activation);
+    let folded = folded(convolution)?;
+    kernels::Depthwise::new(target.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+}
+
+fn depthwise_spec(geometry: &Geometry, activation: Activation) -> kernels::DepthwiseSpec {
+    kernels::DepthwiseSpec {
+        input: geometry.input,
+        multiplier: geometry.output[2] / geometry.input[2].max(1),
+        window: window(geometry),
+        activation,
+    }
+}
+
+fn window(geometry: &Geometry) -> Window {
+    let [[top, bottom], [left, right]] = geometry.pads;
+    Window {
+        kernel: geometry.kernel,
+        stride: geometry.strides,
+        dilation: geometry.dilations,
+        padding: Padding { top, bottom, left, right },
+    }
+}
+
+/// Weights with what follows folded in.
+struct FoldedWeights {
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl FoldedWeights {
+    fn bias(&self) -> Option<&[f32]> {
+        Some(&self.bias)
+    }
+}
+
+/// The output channel is the innermost index of every weight layout, so weight `i` belongs to
+/// channel `i % channels` (for depthwise: `in * multiplier + m`).
+fn folded(convolution: &Convolution) -> Result<FoldedWeights> {
+    let channels = convolution.geometry.output[2];
+    let (scale, offset) = convolution.post.spread(channels);
+    if scale.len() != channels || offset.len() != channels {
+        return Err(Error::shape(format!("one value for each of {channels} channels wanted")));
+    }
+    let weights = if convolution.post.scale == [1.0] {
+        reference::singles(&convolution.weights)?
+    } else {
+        let weights = reference::reals(&convolution.weights)?;
+        let scales = scale.iter().cycle();
+        weights.iter().zip(scales).map(|(w, s)| (w * s) as f32).collect()
+    };
+    Ok(FoldedWeights { weights, bias: offset.into_iter().map(|value| value as f32).collect() })
+}
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl Kernel for Step {
+    fn name(&self) -> String {
+        match &self.packed {
+            Packed::Full(packed) => format!("conv2d: {}", packed.kernel().name),
+            Packed::Pointwise(packed) => packed.kernel().name.into(),
+            Packed::Depthwise(packed) => packed.kernel().name.into(),
+            Packed::Separable(packed) => {
+                let (depthwise, pointwise) = packed.parts();
+                format!("separable: {} + {}", depthwise.kernel().name, pointwise.kernel().name)
+            }
+        }
+    }
+
+    fn separable(&self, inputs: &[&Value]) -> bool {
+        inputs.iter().all(|value| value.per_image)
+    }
+
+    fn scratch_bytes(&self, _images: usize, threads: usize) -> usize {
+        let floats = match &self.packed {
+            Packed::Full(packed) => packed.scratch_len(threads),
+            Packed::Separable(packed) => packed.scratch_len(threads),
+            Packed::Pointwise(_) | Packed::Depthwise(_) => 0,
+        };
+        floats.saturating_mul(4)
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        self.multiply_adds
+    }
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (x, scratch) = (floats(call.inputs[0])?, floats_mut(call.scratch)?);
+        let (pool, y) = (call.pool, floats_mut(call.outputs[0])?);
+        let images = x.len() / self.image.max(1);
+        match &self.packed {
+            Packed::Full(packed) => packed.run(pool, images, x, y, scratch),
+            Packed::Pointwise(packed) => {
+                packed.run(pool, x.len() / packed.spec().inputs.max(1), x, y);
+            }
+            Packed::Depthwise(packed) => packed.run(pool, images, x, y),
+            Packed::Separable(packed) => packed.run(pool, images, x, y, scratch),
+        }
+        Ok(())
+    }
+}
+
+/// `activation(x * scale + offset)` on its own, where no convolution took it.
+pub(crate) fn affine(
+    affine: &Affine,
+    activation: Activation,
+    channels: usize,
+) -> Result<Arc<dyn Kernel>> {
+    let (scale, offset) = affine.spread(channels);
+    if scale.len() != channels || offset.len() != channels {
+        return Err(Error::shape(format!("one value for each of {channels} channels wanted")));
+    }
+    let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+    Ok(Arc::new(Scale { scale: single(scale), offset: single(offset), activation }))
+}
+
+#[derive(Debug)]
+struct Scale {
+    scale: Vec<f32>,
+    offset: Vec<f32>,
+    activation: Activation,
+}
+
+impl Kernel for Scale {
+    fn name(&self) -> String {
+        match self.activation {
+            Activation::None => "affine".into(),
+            activation => format!("affine, {activation:?}").to_lowercase(),
+        }
+    }
+
+    fn separable(&self, _inputs: &[&Value]) -> bool {
+        true
+    }
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (x, y) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
+        let channels = self.scale.len().max(1);
+        for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
+            let factors = self.scale.iter().zip(&self.offset);
+            for ((x, y), (scale, offset)) in x.iter().zip(y).zip(factors) {
+                *y = self.activation.apply(x * scale + offset);
+            }
+        }
+        Ok(())
+    }
+}
