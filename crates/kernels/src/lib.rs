@@ -10,6 +10,7 @@ mod depthwise;
 mod elementwise;
 mod error;
 pub mod family;
+pub mod gradients;
 mod isa;
 mod normalize;
 mod pointwise;

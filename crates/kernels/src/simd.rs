@@ -55,6 +55,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// Each lane of `x` clamped; NaN stays NaN.
     fn clamp(self, x: Self::V, low: Self::V, high: Self::V) -> Self::V;
+    /// Each lane of `x` where `low < y < high`, 0 elsewhere and where `y` is NaN.
+    fn gate(self, x: Self::V, y: Self::V, low: Self::V, high: Self::V) -> Self::V;
 
     /// # Safety
     /// `LANES` floats must be readable at `from`.

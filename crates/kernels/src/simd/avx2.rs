@@ -69,6 +69,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn gate(self, x: __m256, y: __m256, low: __m256, high: __m256) -> __m256 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let above = _mm256_cmp_ps::<_CMP_GT_OQ>(y, low);
+            let below = _mm256_cmp_ps::<_CMP_LT_OQ>(y, high);
+            _mm256_and_ps(_mm256_and_ps(above, below), x)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
         // SAFETY: the caller's promise.
         unsafe { _mm256_loadu_ps(from) }

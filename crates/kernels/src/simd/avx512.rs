@@ -69,6 +69,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn gate(self, x: __m512, y: __m512, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(y, low);
+            _mm512_maskz_mov_ps(_mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, y, high), x)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         // SAFETY: the caller's promise.
         unsafe { _mm512_loadu_ps(from) }

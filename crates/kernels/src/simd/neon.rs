@@ -59,6 +59,15 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn gate(self, x: float32x4_t, y: float32x4_t, low: float32x4_t, high: float32x4_t) -> float32x4_t {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let open = vandq_u32(vcgtq_f32(y, low), vcltq_f32(y, high));
+            vreinterpretq_f32_u32(vandq_u32(open, vreinterpretq_u32_f32(x)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> float32x4_t {
         // SAFETY: the caller's promise.
         unsafe { vld1q_f32(from) }

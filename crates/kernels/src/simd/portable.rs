@@ -58,6 +58,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn gate(self, x: Self::V, y: Self::V, low: Self::V, high: Self::V) -> Self::V {
+        map(|lane| if y[lane] > low[lane] && y[lane] < high[lane] { x[lane] } else { 0.0 })
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::V {
         // SAFETY: the caller's promise; an array has the alignment of its elements.
         unsafe { from.cast::<Self::V>().read() }

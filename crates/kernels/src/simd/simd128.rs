@@ -49,6 +49,11 @@ impl Simd for Simd128 {
     }
 
     #[inline(always)]
+    fn gate(self, x: v128, y: v128, low: v128, high: v128) -> v128 {
+        v128_and(v128_and(f32x4_gt(y, low), f32x4_lt(y, high)), x)
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> v128 {
         // SAFETY: the caller's promise; the instruction needs no alignment.
         unsafe { v128_load(from.cast()) }

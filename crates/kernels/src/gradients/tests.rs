@@ -1,0 +1,172 @@
+use super::*;
+use crate::conv2d::Conv2dSpec;
+use crate::depthwise::DepthwiseSpec;
+use crate::window::{Activation, Window};
+
+/// Numbers in [-1, 1), the same for the same seed.
+fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn isas() -> impl Iterator<Item = Isa> {
+    Isa::available()
+}
+
+/// Relative to the largest value: float32 sums of up to some thousand products.
+fn close(what: &str, got: &[f32], want: &[f32]) {
+    let largest = want.iter().fold(1e-6_f32, |largest, value| largest.max(value.abs()));
+    for (index, (got, want)) in got.iter().zip(want).enumerate() {
+        let error = (got - want).abs() / largest;
+        assert!(error <= 2e-5, "{what}: at {index} {got} for {want}, {error:e} of the largest");
+    }
+}
+
+/// Runs on one thread and on three and wants the same bits.
+fn on_threads(mut run: impl FnMut(&Pool) -> Vec<f32>) -> Vec<f32> {
+    let alone = run(&Pool::single());
+    assert_eq!(alone, run(&Pool::new(3)));
+    alone
+}
+
+const BATCH: usize = 2;
+
+#[test]
+fn convolutions() {
+    // Height, width, channels, outputs, kernel, stride.
+    let cases = [
+        (16, 16, 3, 8, 3, 2),
+        (15, 17, 3, 24, 3, 2),
+        (7, 7, 5, 16, 3, 1),
+        (12, 10, 8, 16, 1, 1),
+        (6, 6, 33, 65, 1, 1),
+        (1, 1, 17, 31, 1, 1),
+        (2, 2, 4, 7, 3, 2),
+    ];
+    for (height, width, channels, outputs, kernel, stride) in cases {
+        let window = Window::same([kernel; 2], [stride; 2], [1, 1], [height, width]);
+        let spec = Conv2dSpec {
+            input: [height, width, channels],
+            outputs,
+            window,
+            affine: None,
+            activation: Activation::None,
+        };
+        let x = numbers(1, BATCH * height * width * channels);
+        let w = numbers(2, kernel * kernel * channels * outputs);
+        let dy = numbers(3, BATCH * spec.output().unwrap().iter().product::<usize>());
+        let (_, want) = reference::conv2d(spec, &x, &w, &dy).unwrap();
+        for isa in isas() {
+            let op = FilterGradient::new(isa, spec).unwrap();
+            let got = on_threads(|pool| {
+                let mut filter = vec![f32::NAN; op.filter_len()];
+                let mut scratch = vec![f32::NAN; op.scratch_len(BATCH)];
+                op.run(pool, BATCH, &x, &dy, &mut filter, &mut scratch);
+                filter
+            });
+            close(&format!("{isa} {spec:?}"), &got, &want);
+        }
+    }
+}
+
+#[test]
+fn depthwise_convolutions() {
+    // Height, width, channels, kernel, stride.
+    let cases = [
+        (12, 12, 6, 3, 1),
+        (12, 12, 8, 3, 2),
+        (11, 9, 16, 3, 2),
+        (1, 1, 20, 3, 1),
+        (2, 2, 33, 3, 2),
+        (9, 8, 7, 5, 1),
+    ];
+    for (height, width, channels, kernel, stride) in cases {
+        let window = Window::same([kernel; 2], [stride; 2], [1, 1], [height, width]);
+        let input = [height, width, channels];
+        let spec = DepthwiseSpec { input, multiplier: 1, window, activation: Activation::None };
+        let x = numbers(4, BATCH * height * width * channels);
+        let w = numbers(5, kernel * kernel * channels);
+        let dy = numbers(6, BATCH * spec.output().unwrap().iter().product::<usize>());
+        let (want_dx, want_dw) = reference::depthwise(spec, &x, &w, &dy).unwrap();
+        for isa in isas() {
+            let op = DepthwiseFilterGradient::new(isa, spec).unwrap();
+            let dw = on_threads(|pool| {
+                let mut filter = vec![f32::NAN; op.filter_len()];
+                let mut scratch = vec![f32::NAN; op.scratch_len(BATCH)];
+                op.run(pool, BATCH, &x, &dy, &mut filter, &mut scratch);
+                filter
+            });
+            close(&format!("{isa} filter {spec:?}"), &dw, &want_dw);
+            let dx = on_threads(|pool| {
+                let mut dx = vec![f32::NAN; x.len()];
+                depthwise_input_gradient(isa, pool, spec, &w, &dy, &mut dx).unwrap();
+                dx
+            });
+            close(&format!("{isa} input {spec:?}"), &dx, &want_dx);
+        }
+    }
+}
+
+#[test]
+fn batch_norms() {
+    const EPSILON: f64 = 1e-3;
+    for (rows, channels) in [(1, 5), (3, 8), (200, 8), (129, 16), (70, 33)] {
+        for activation in [Activation::None, Activation::Relu6] {
+            let x: Vec<f32> = numbers(7, rows * channels).iter().map(|x| 3.0 * x + 2.0).collect();
+            let dy = numbers(8, rows * channels);
+            let gamma: Vec<f32> = numbers(9, channels).iter().map(|g| 3.0 * g).collect();
+            let beta: Vec<f32> = numbers(10, channels).iter().map(|b| b + 1.0).collect();
+            let column = |c: usize| x.iter().skip(c).step_by(channels).map(|&x| f64::from(x));
+            let means: Vec<f64> =
+                (0..channels).map(|c| column(c).sum::<f64>() / rows as f64).collect();
+            let deviations: Vec<f64> = (0..channels)
+                .map(|c| {
+                    let square = |x: f64| (x - means[c]) * (x - means[c]);
+                    1.0 / (column(c).map(square).sum::<f64>() / rows as f64 + EPSILON).sqrt()
+                })
+                .collect();
+            let mean: Vec<f32> = means.iter().map(|&mean| mean as f32).collect();
+            let inverse_deviation: Vec<f32> = deviations.iter().map(|&d| d as f32).collect();
+            let gated: Vec<f32> = (0..dy.len())
+                .map(|at| {
+                    let c = at % channels;
+                    let scale = inverse_deviation[c] * gamma[c];
+                    let y = (x[at] - mean[c]).mul_add(scale, beta[c]);
+                    let open = activation == Activation::None || (y > 0.0 && y < 6.0);
+                    if open { dy[at] } else { 0.0 }
+                })
+                .collect();
+            let [want_dx, want_dgamma, want_dbeta] =
+                reference::batch_norm(&x, &gated, &gamma, EPSILON);
+            for isa in isas() {
+                let op = BatchNormGradient {
+                    mean: &mean,
+                    inverse_deviation: &inverse_deviation,
+                    gamma: &gamma,
+                    beta: &beta,
+                    activation,
+                };
+                let all = on_threads(|pool| {
+                    let mut dx = vec![f32::NAN; x.len()];
+                    let (mut dgamma, mut dbeta) =
+                        (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+                    let mut slopes = BatchNormSlopes { gamma: &mut dgamma, beta: &mut dbeta };
+                    let mut scratch =
+                        vec![f64::NAN; BatchNormGradient::scratch_len(rows, channels)];
+                    op.run(isa, pool, &x, &dy, &mut dx, &mut slopes, &mut scratch).unwrap();
+                    [dx, dgamma, dbeta].concat()
+                });
+                let what = format!("{isa} {rows}x{channels} {activation:?}");
+                let (dx, rest) = all.split_at(x.len());
+                close(&format!("{what} dx"), dx, &want_dx);
+                close(&format!("{what} dgamma"), &rest[..channels], &want_dgamma);
+                close(&format!("{what} dbeta"), &rest[channels..], &want_dbeta);
+            }
+        }
+    }
+}
