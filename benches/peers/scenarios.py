@@ -1,0 +1,171 @@
+"""What is compared: the list of scenarios, the agreement check, the rounds."""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import time
+
+import numpy as np
+from peers import PEERS, PIPELINES, Job, Ours, OursFromFiles, Peer, Worker, pin
+from report import Found, Row
+
+HERE = pathlib.Path(__file__).resolve().parent
+# Largest difference to TensorFlow's logits, as a share of the largest logit: float32 in any order.
+LOGITS_TOLERANCE = 2e-5
+# Photos whose label may differ from the majority's: decoders and resizers differ by design here.
+LABELS_TOLERANCE = 0.1
+
+
+def inference(multiplier: str, size: int, batch: int, threads: int):
+    """One forward pass with inputs and outputs in memory."""
+
+    def scenario(setup, options) -> Found:
+        unit, signed = setup.images(size, batch)
+        job = Job(setup.model(multiplier, size), threads, unit, signed)
+        title = f"MobileNet V1 {multiplier}/{size}, batch {batch}, {threads} thread{'s'[: threads > 1]}"
+        entries = [(peer.name, lambda peer=peer: Worker(peer, setup, job)) for peer in chosen(PEERS, options)]
+        entries.insert(0, ("mobilenet", lambda: Ours(setup, job, options)))
+        return compare(title, "call", batch, entries, agree_on_logits, options)
+
+    return scenario
+
+
+def files(setup, options) -> Found:
+    """From photo files to labels, two threads."""
+    job = Job(setup.model("0.25", 192), 2, photos=setup.photos())
+    title = "Photos from files, 0.25/192, 2 threads"
+    if not job.photos:
+        return Found(title, "folder", 1, [Row("all", problem="needs the reference photos")])
+    entries = [(peer.name, lambda peer=peer: Worker(peer, setup, job)) for peer in chosen(PIPELINES, options)]
+    entries.insert(0, ("mobilenet", lambda: OursFromFiles(setup, job, options)))
+    count = len(list(job.photos.iterdir()))
+    return compare(title, "folder", count, entries, agree_on_labels, options)
+
+
+def cold_start(setup, options) -> Found:
+    """From exec to the printed label of one photo; each turn is a fresh process."""
+    model, photo = setup.model("0.25", 192), setup.shared / "images" / "koala.jpg"
+    ours = [setup.mobilenet, "classify", photo, "--module", model / "module", "--offline", "--top", "1"]
+    commands = {
+        "mobilenet": ours,
+        "tract": [setup.rust / "tract_classify", model / "model.onnx", setup.labels, photo],
+        "LiteRT (Python)": [setup.python, HERE / "workers/litert_classify.py", model / "model.tflite", setup.labels, photo],
+    }
+    rows = {name: Row(name) for name in commands}
+    for round_ in range(options.rounds * 3 + 1):
+        for name, command in commands.items():
+            try:
+                turn(rows[name], [launch(command)], keep=round_ > 0)
+            except (OSError, RuntimeError) as error:
+                rows[name].problem = str(error)
+    return Found("Cold start: exec to printed label, 0.25/192", "start", 1, list(rows.values()))
+
+
+SCENARIOS = {
+    "025_192": inference("0.25", 192, batch=1, threads=1),
+    "025_128": inference("0.25", 128, batch=1, threads=1),
+    "050_160": inference("0.5", 160, batch=1, threads=1),
+    "075_192": inference("0.75", 192, batch=1, threads=1),
+    "100_224": inference("1.0", 224, batch=1, threads=1),
+    "single_2_threads": inference("0.25", 192, batch=1, threads=2),
+    "batch_1_thread": inference("0.25", 192, batch=32, threads=1),
+    "batch_2_threads": inference("0.25", 192, batch=32, threads=2),
+    "files": files,
+    "cold_start": cold_start,
+}
+
+
+def compare(title: str, unit: str, images: int, entries: list, agree, options) -> Found:
+    """Loads all, checks that they agree, then gives each its turns; who fails is a row that says why."""
+    rows, workers = [], {}
+    for name, start in entries:
+        row = Row(name)
+        rows.append(row)
+        try:
+            workers[name] = start()
+            row.version, row.note = workers[name].version, workers[name].note
+        except (OSError, RuntimeError) as error:
+            row.problem = str(error)
+    agree(rows, workers)
+    able = [row for row in rows if not row.problem]
+    for row in able:
+        workers[row.name].warm(options.seconds)
+    for _ in range(options.rounds):
+        for row in able:
+            turn(row, workers[row.name].turn())
+    for worker in workers.values():
+        worker.close()
+    return Found(title, unit, images, rows)
+
+
+def turn(row, times, keep: bool = True) -> None:
+    """Adds one turn's minimum and median, in microseconds, to a row."""
+    if isinstance(times, dict):
+        row.minima.append(times["min"])
+        row.medians.append(times["median"])
+    elif isinstance(times[0], tuple):
+        row.peak_kib = max(row.peak_kib, *(peak for _, peak in times))
+        turn(row, [elapsed for elapsed, _ in times], keep)
+    elif keep:
+        row.minima.append(min(times))
+        row.medians.append(statistics.median(times))
+
+
+def agree_on_logits(rows: list, workers: dict) -> None:
+    """All against TensorFlow where it takes part, against the first that runs otherwise."""
+    outputs = gather(rows, workers)
+    if not outputs:
+        return
+    reference = outputs.get("TensorFlow", next(iter(outputs.values())))
+    for row in rows:
+        if row.name in outputs:
+            row.difference = float(np.abs(outputs[row.name] - reference).max())
+            if not row.difference <= LOGITS_TOLERANCE * np.abs(reference).max():
+                row.problem = f"logits differ by {row.difference:.1e}"
+
+
+def agree_on_labels(rows: list, workers: dict) -> None:
+    """Each against the commonest label of each photo."""
+    outputs = gather(rows, workers)
+    if not outputs:
+        return
+    votes = np.stack(list(outputs.values()), axis=1)
+    common = np.array([np.bincount(vote).argmax() for vote in votes])
+    for row in rows:
+        if row.name in outputs:
+            row.difference = float((outputs[row.name] != common).mean())
+            if row.difference > LABELS_TOLERANCE:
+                row.problem = f"{row.difference:.0%} of the labels differ"
+
+
+def gather(rows: list, workers: dict) -> dict:
+    outputs = {}
+    for row in rows:
+        try:
+            if not row.problem:
+                outputs[row.name] = workers[row.name].outputs()
+        except (OSError, RuntimeError, ValueError, json.JSONDecodeError) as error:
+            row.problem = str(error)
+    return outputs
+
+
+def chosen(peers: list[Peer], options) -> list[Peer]:
+    wanted = [name for name in options.peers.split(",") if name]
+    return [peer for peer in peers if not wanted or peer.name in wanted]
+
+
+def launch(command: list) -> tuple[float, int]:
+    """Microseconds from exec to exit, and the peak of resident memory in KiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=lambda: pin(2)
+    )
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    elapsed = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode or not printed.strip():
+        raise RuntimeError(f"exit status {process.returncode}, printed {printed[:80]!r}")
+    return elapsed * 1e6, usage.ru_maxrss

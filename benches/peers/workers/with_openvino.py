@@ -1,0 +1,24 @@
+"""OpenVINO on the CPU, one stream, float32 kept float32 (it would choose bfloat16 where it can)."""
+
+import openvino
+from protocol import nchw, serve
+
+
+def load(folder, images, threads):
+    core = openvino.Core()
+    model = core.read_model(folder / "model.onnx")
+    images = nchw(images)
+    model.reshape(list(images.shape))
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    request.set_input_tensor(openvino.Tensor(images))
+    call = lambda: request.infer(share_outputs=True)
+    return openvino.__version__.split("-")[0], call, lambda: request.get_output_tensor().data.copy()
+
+
+serve(load)
