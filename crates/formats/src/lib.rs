@@ -5,15 +5,19 @@
 //! [`FileSource`] or a slice. What a graph *means* is the business of `mobilenet-engine`, and where
 //! a model's files come from that of `mobilenet-hub`.
 
+pub mod archive;
+mod checksum;
 mod elements;
 pub mod error;
 pub mod files;
 pub mod limits;
 pub mod npy;
 pub mod safetensors;
+mod table;
 pub mod tensor;
 pub mod tensorflow;
 pub mod tflite;
+mod wire;
 mod zipped;
 
 pub use error::{Error, ErrorKind, Result};

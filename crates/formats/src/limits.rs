@@ -28,6 +28,8 @@ pub struct Limits {
     pub table_block_bytes: u64,
     /// Entries of one sorted string table.
     pub table_entries: usize,
+    /// Bytes of all keys of one sorted string table, shared prefixes undone.
+    pub table_key_bytes: u64,
     /// Shards of a tensor bundle.
     pub shards: u32,
     /// Entries of one archive.
@@ -53,6 +55,7 @@ impl Default for Limits {
             rank: 16,
             table_block_bytes: 64 << 20,
             table_entries: 1_000_000,
+            table_key_bytes: 64 << 20,
             shards: 10_000,
             archive_entries: 10_000,
             archive_bytes: 2 << 30,
