@@ -3,8 +3,7 @@
 usage: python3 scripts/venv.py REQUIREMENTS
 
 The environment lives below `${XDG_CACHE_HOME:-~/.cache}/mobilenet-ci/venv`, named by a hash of the
-interpreter and of the requirements, so a changed requirement makes a new one and an unchanged one
-costs nothing. A marker file is written last: an interrupted installation is started over.
+requirements, so a changed requirement makes a new one and an unchanged one costs nothing. A marker file is written last: an interrupted installation is started over.
 
 Exit status 77: no Python 3.11 here, or the packages cannot be had; the reason is on stderr.
 """
@@ -18,6 +17,7 @@ import subprocess
 import sys
 
 CANNOT = 77
+VERSION = "3.11"
 
 
 def cache() -> pathlib.Path:
@@ -29,21 +29,20 @@ def cache() -> pathlib.Path:
 def python_3_11() -> str:
     """An interpreter of the version that TensorFlow 2.15 and the pinned peers have wheels for."""
     for candidate in (sys.executable, shutil.which("python3.11")):
-        if candidate and _version(candidate) == "3.11":
-            return candidate
+        if candidate and _version(candidate) == VERSION:
+            return os.path.realpath(candidate)  # not the link in an environment we are called from
     sys.exit(_cannot("Python 3.11 is not installed"))
 
 
 def interpreter(requirements: pathlib.Path) -> pathlib.Path:
     """The interpreter of the environment that holds `requirements`, made now if need be."""
-    base = python_3_11()
-    key = hashlib.sha256(base.encode() + requirements.read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(VERSION.encode() + requirements.read_bytes()).hexdigest()[:16]
     home = cache() / "venv" / key
     home.parent.mkdir(parents=True, exist_ok=True)
     with open(home.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "complete").exists():
-            _make(base, home, requirements)
+            _make(python_3_11(), home, requirements)
     return home / "bin" / "python"
 
 

@@ -40,8 +40,8 @@ def enter_environment() -> None:
     done = subprocess.run(make, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.returncode)
-    python = done.stdout.strip()
-    if sys.executable != python:
+    python = pathlib.Path(done.stdout.strip())
+    if pathlib.Path(sys.prefix) != python.parent.parent:
         os.execv(python, [python, *sys.argv])
 
 
