@@ -15,7 +15,7 @@ use crate::ops::{Arithmetic, Distribution, Function, Geometry, Kind, Pooling, Re
 pub(crate) use crate::program::Affine;
 use crate::program::{Body, Convolution, Program, Step, Storage, Value, ValueId};
 use crate::reference;
-use crate::steps::{self, Kernel};
+use crate::steps::{self, Recipe};
 use crate::window::Window;
 
 /// Attributes of a batch norm that is not folded.
@@ -140,9 +140,9 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn kernel(&mut self, kernel: impl Kernel + 'static, inputs: &[usize]) -> Result<()> {
+    fn other(&mut self, recipe: impl Recipe + 'static, inputs: &[usize]) -> Result<()> {
         let inputs = inputs.iter().map(|&input| self.input(input)).collect::<Result<_>>()?;
-        self.emit(Body::Kernel(Arc::new(kernel)), inputs, 1)
+        self.emit(Body::Other(Arc::new(recipe)), inputs, 1)
     }
 
     /// Fails unless every one of `inputs` is `float32`.
@@ -234,48 +234,37 @@ impl Lowering<'_> {
         window: Window,
     ) -> Result<()> {
         self.want_f32(&[0])?;
-        let &[_, height, width, channels] = self.shape(0)?.as_slice() else {
-            return Err(Error::shape("the input must have rank 4"));
-        };
-        let step = steps::pool(pooling, [height, width, channels], kernel, window)?;
-        let x = self.input(0)?;
-        self.emit(Body::Kernel(step), vec![x], 1)
+        self.other(steps::Pooling { pooling, kernel, window }, &[0])
     }
 
     pub(crate) fn reduce(&mut self, reduction: Reduction, reduced: &[bool]) -> Result<()> {
         self.want_f32(&[0])?;
-        let shape = self.shape(0)?;
-        let step = steps::reduce(reduction, &shape, reduced)?;
-        let x = self.input(0)?;
-        self.emit(Body::Kernel(step), vec![x], 1)
+        self.other(steps::Reduce { reduction, reduced: reduced.to_vec() }, &[0])
     }
 
     pub(crate) fn softmax(&mut self) -> Result<()> {
         self.want_f32(&[0])?;
-        let classes = self.shape(0)?.last().copied().unwrap_or(1);
-        self.kernel(steps::Softmax { classes }, &[0])
+        self.other(steps::Softmax, &[0])
     }
 
     pub(crate) fn binary(&mut self, arithmetic: Arithmetic) -> Result<()> {
         self.want_f32(&[0, 1])?;
-        let step = steps::Binary::new(arithmetic, &self.shape(0)?, &self.shape(1)?)?;
-        self.kernel(step, &[0, 1])
+        self.other(steps::Binary { arithmetic }, &[0, 1])
     }
 
     pub(crate) fn unary(&mut self, function: Function) -> Result<()> {
         self.want_f32(&[0])?;
-        self.kernel(steps::Unary { function }, &[0])
+        self.other(steps::Unary { function }, &[0])
     }
 
     pub(crate) fn select(&mut self) -> Result<()> {
         self.want_f32(&[1, 2])?;
-        let shapes = [self.shape(0)?, self.shape(1)?, self.shape(2)?];
-        self.kernel(steps::Select::new(&shapes)?, &[0, 1, 2])
+        self.other(steps::Select, &[0, 1, 2])
     }
 
     pub(crate) fn l2_loss(&mut self) -> Result<()> {
         self.want_f32(&[0])?;
-        self.kernel(steps::L2Loss, &[0])
+        self.other(steps::L2Loss, &[0])
     }
 
     pub(crate) fn cast(&mut self) -> Result<()> {
@@ -290,7 +279,7 @@ impl Lowering<'_> {
         self.constant(0)?;
         let stream = self.program.steps.len() as u64;
         let step = steps::Random::new(distribution, seeds, stream);
-        self.emit(Body::Kernel(Arc::new(step)), Vec::new(), 1)
+        self.emit(Body::Other(Arc::new(step)), Vec::new(), 1)
     }
 
     pub(crate) fn batch_norm(&mut self, attributes: BatchNorm) -> Result<()> {
@@ -298,10 +287,9 @@ impl Lowering<'_> {
         self.want_f32(operands)?;
         let inputs: Vec<ValueId> =
             operands.iter().map(|&input| self.input(input)).collect::<Result<_>>()?;
-        let channels = self.shape(1)?.first().copied().unwrap_or(0);
-        let step = steps::BatchNorm { attributes, channels };
+        let step = steps::BatchNorm { attributes };
         let outputs = if attributes.training { 3 } else { 1 };
-        self.emit(Body::Kernel(Arc::new(step)), inputs, outputs)
+        self.emit(Body::Other(Arc::new(step)), inputs, outputs)
     }
 
     /// Output 0 is a variable that is state of the session.
@@ -331,7 +319,7 @@ impl Lowering<'_> {
         // The reference forms yield the variable; it is read again after the change.
         self.env.insert(TensorId::from(self.node), target);
         self.program.steps.push(Step {
-            body: Body::Kernel(Arc::new(steps::Assign { update })),
+            body: Body::Other(Arc::new(steps::Assign { update })),
             inputs: vec![x],
             outputs: vec![target],
             sources: vec![self.this().name.clone()],

@@ -95,7 +95,6 @@ pub struct Plan {
     /// Any number of images; places count bytes for each image.
     pub(crate) any_batch: bool,
     pub(crate) isa: Isa,
-    pub(crate) threads: usize,
 }
 
 impl Plan {

@@ -10,7 +10,7 @@ use mobilenet_formats::{DType, Tensor};
 use mobilenet_kernels::Activation;
 
 use crate::ops::Geometry;
-use crate::steps::Kernel;
+use crate::steps::Recipe;
 
 /// A value of one program, by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +61,7 @@ pub(crate) struct Convolution {
     pub(crate) activation: Activation,
 }
 
-/// What a step does; the passes know the first four, the rest is a kernel already.
+/// What a step does; the passes know the first four, the rest speaks for itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Convolution(Box<Convolution>),
@@ -70,7 +70,7 @@ pub(crate) enum Body {
     Affine(Affine, Activation),
     /// `[[top, bottom], [left, right]]` zeros around each image.
     Pad([[usize; 2]; 2]),
-    Kernel(Arc<dyn Kernel>),
+    Other(Arc<dyn Recipe>),
 }
 
 /// One thing to do.
@@ -106,10 +106,6 @@ impl Affine {
         Self { scale: vec![1.0], offset }
     }
 
-    pub(crate) fn is_identity(&self) -> bool {
-        *self == Self::identity()
-    }
-
     /// This one, then `next`.
     pub(crate) fn then(&self, next: &Affine) -> Self {
         Self {
@@ -136,6 +132,16 @@ fn zip(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
         (&[a], b) => b.iter().map(|&b| f(a, b)).collect(),
         (a, &[b]) => a.iter().map(|&a| f(a, b)).collect(),
         (a, b) => a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect(),
+    }
+}
+
+impl Body {
+    /// Whether each image can be computed alone; see [`Recipe::separable`].
+    pub(crate) fn separable(&self, inputs: &[&Value]) -> bool {
+        match self {
+            Self::Other(recipe) => recipe.separable(inputs),
+            _ => inputs.iter().all(|value| value.per_image),
+        }
     }
 }
 
@@ -198,6 +204,6 @@ mod tests {
         assert_eq!(both.scale, [2.0]);
         assert_eq!(both.offset, [-1.0, -3.0]);
         assert_eq!(minus.then(&double).offset, [-2.0, -6.0]);
-        assert!(Affine::identity().then(&Affine::identity()).is_identity());
+        assert_eq!(Affine::identity().then(&minus), minus);
     }
 }

@@ -1,8 +1,9 @@
 //! What steps run as: one [`Kernel`] per step, with every size fixed at compile time.
 //!
-//! Convolutions, pooling, softmax and batch norm call `mobilenet-kernels`; what no kernel exists
-//! for and no network spends time on is a plain loop here. Nothing here allocates in `run`.
+//! Almost all of them call `mobilenet-kernels`; what no kernel exists for, and no network spends
+//! time on, is a plain loop here. Nothing allocates in `run`.
 
+mod affine;
 mod assign;
 mod batch_norm;
 mod convolution;
@@ -13,57 +14,89 @@ mod pool;
 mod random;
 mod reduce;
 mod softmax;
+mod walk;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use mobilenet_kernels::{Isa, Pool};
 
 use crate::error::{Error, Result};
 use crate::program::Value;
 
+pub(crate) use affine::affine;
 pub(crate) use assign::Assign;
 pub(crate) use batch_norm::BatchNorm;
-pub(crate) use convolution::{affine, convolution, separable};
+pub(crate) use convolution::{convolution, separable};
 pub(crate) use copy::Copy;
 pub(crate) use elementwise::{Binary, Select, Unary};
 pub(crate) use pad::Pad;
-pub(crate) use pool::pool;
+pub(crate) use pool::Pooling;
 pub(crate) use random::Random;
-pub(crate) use reduce::{L2Loss, reduce};
+pub(crate) use reduce::{L2Loss, Reduce};
 pub(crate) use softmax::Softmax;
 
 /// Most inputs, and most outputs, of a step.
 pub(crate) const MOST_OPERANDS: usize = 8;
 
-/// How one step is computed.
-pub(crate) trait Kernel: Debug + Send + Sync {
-    /// What `inspect` and profiles call it.
-    fn name(&self) -> String;
-
+/// A step before its shapes and instruction set are settled.
+pub(crate) trait Recipe: Debug + Send + Sync {
     /// Whether each image can be computed alone, where `inputs` that are per image have one
     /// row for each along dimension 0.
     fn separable(&self, _inputs: &[&Value]) -> bool {
         false
     }
 
-    /// Bytes of scratch memory for `images` images and `threads` threads.
-    fn scratch_bytes(&self, _images: usize, _threads: usize) -> usize {
+    /// The kernel for one site.
+    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>>;
+}
+
+/// Where a step runs: concrete shapes (of one image where the plan runs any number).
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) isa: Isa,
+    /// Threads to plan scratch memory for.
+    pub(crate) threads: usize,
+    pub(crate) inputs: Vec<Vec<usize>>,
+}
+
+impl Site {
+    /// The shape of input `i`.
+    pub(crate) fn input(&self, i: usize) -> &[usize] {
+        self.inputs.get(i).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The last dimension of input `i`; 1 for a scalar.
+    pub(crate) fn channels(&self, i: usize) -> usize {
+        self.input(i).last().copied().unwrap_or(1)
+    }
+
+    /// `[height, width, channels]` of input 0.
+    pub(crate) fn image(&self) -> Result<[usize; 3]> {
+        match *self.input(0) {
+            [_, height, width, channels] => Ok([height, width, channels]),
+            _ => Err(Error::shape("the input must have rank 4")),
+        }
+    }
+}
+
+/// How one step is computed.
+pub(crate) trait Kernel: Debug + Send + Sync {
+    /// What `inspect` and profiles call it.
+    fn name(&self) -> String;
+
+    /// Bytes of scratch memory.
+    fn scratch_bytes(&self) -> usize {
         0
     }
 
-    /// Multiply-adds for one image (for all images where it is not separable).
+    /// Multiply-adds.
     fn multiply_adds(&self) -> u64 {
         0
     }
 
     /// Computes the outputs.
     fn run(&self, call: &mut Call<'_>) -> Result<()>;
-}
-
-/// What decides which kernels are taken.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Target {
-    pub(crate) isa: Isa,
 }
 
 /// One run of one step: its operands as bytes, 64-byte aligned where they are in the arena.

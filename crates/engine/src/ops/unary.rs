@@ -57,15 +57,6 @@ impl Function {
         }
     }
 
-    /// On one element, in single precision.
-    pub(crate) fn apply_single(self, x: f32) -> f32 {
-        match self {
-            Self::Exp => x.exp(),
-            Self::Log => x.ln(),
-            _ => self.apply(f64::from(x)) as f32,
-        }
-    }
-
     fn activation(self) -> Option<Activation> {
         match self {
             Self::Relu => Some(Activation::Relu),

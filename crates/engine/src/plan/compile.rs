@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mobilenet_kernels::Activation;
-
 use super::memory::{self, Need};
 use super::{Place, Plan, PlanOptions, PlannedStep, Port, StepInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +13,7 @@ use crate::lower::{self, Lowering};
 use crate::ops::Effect;
 use crate::passes;
 use crate::program::{Body, Program, Step, Storage, Value, ValueId};
-use crate::steps::{self, Kernel, MOST_OPERANDS, Target};
+use crate::steps::{self, Kernel, MOST_OPERANDS, Site};
 
 /// The number of images that stands for any number while compiling: a prime that no model has
 /// as a dimension, so that what depends on it shows.
@@ -76,8 +74,6 @@ impl Plan {
         })?;
         let mut program = lower(graph, &folded, &order, &fed, &wanted)?;
         passes::run(&mut program);
-        let target = Target { isa: options.isa };
-        let kernels = choose(&program, target)?;
         if fed.any_batch {
             if let Some(state) = folded.states.first() {
                 return Err(Error::unsupported(format!(
@@ -85,8 +81,9 @@ impl Plan {
                     state.variable.name
                 )));
             }
-            check_separable(&mut program, &kernels)?;
+            check_separable(&mut program)?;
         }
+        let kernels = choose(&program, options)?;
         let fed_values = fed.tensors.iter().map(|(tensor, _)| *tensor).collect::<Vec<_>>();
         finish(graph, &folded, program, kernels, &fed_values, fed.any_batch, options)
     }
@@ -212,7 +209,7 @@ fn output(
         Value { name: name.clone(), storage: Storage::Arena, ..program.value(value).clone() };
     let copy = program.add(copied);
     program.steps.push(Step {
-        body: Body::Kernel(Arc::new(steps::Copy)),
+        body: Body::Other(Arc::new(steps::Copy)),
         inputs: vec![value],
         outputs: vec![copy],
         sources: vec![name],
@@ -220,46 +217,34 @@ fn output(
     Ok(copy)
 }
 
-fn choose(program: &Program, target: Target) -> Result<Vec<Arc<dyn Kernel>>> {
+fn choose(program: &Program, options: &PlanOptions) -> Result<Vec<Arc<dyn Kernel>>> {
     let kernels = program.steps.iter().map(|step| {
-        let shape = |id: ValueId| program.value(id).shape.as_slice();
-        let input = step.inputs.first().map_or(&[][..], |&id| shape(id));
-        choose_one(&step.body, input, target).map_err(|error| {
-            error.at(
-                step.sources.first().map_or("", String::as_str),
-                "lowered",
-                Shape::known(input),
-            )
+        let shapes = |ids: &[ValueId]| ids.iter().map(|&id| run_shape(program.value(id))).collect();
+        let site = Site {
+            isa: options.isa,
+            threads: options.threads.max(1),
+            inputs: shapes(&step.inputs),
+        };
+        choose_one(&step.body, &site).map_err(|error| {
+            let node = step.sources.first().map_or("", String::as_str);
+            error.at(node, "lowered", Shape::known(site.input(0)))
         })
     });
     kernels.collect()
 }
 
-fn choose_one(body: &Body, input: &[usize], target: Target) -> Result<Arc<dyn Kernel>> {
+fn choose_one(body: &Body, site: &Site) -> Result<Arc<dyn Kernel>> {
     match body {
-        Body::Convolution(convolution) => steps::convolution(convolution, target),
-        Body::Separable(pair) => steps::separable(pair, target),
-        Body::Affine(affine, activation) => affine_step(affine, *activation, input),
-        Body::Pad(pads) => match *input {
-            [_, height, width, channels] => {
-                Ok(Arc::new(steps::Pad { input: [height, width, channels], pads: *pads }))
-            }
-            _ => Err(Error::shape("the input must have rank 4")),
-        },
-        Body::Kernel(kernel) => Ok(Arc::clone(kernel)),
+        Body::Convolution(convolution) => steps::convolution(convolution, site),
+        Body::Separable(pair) => steps::separable(pair, site),
+        Body::Affine(affine, activation) => steps::affine(affine, *activation, site),
+        Body::Pad(pads) => steps::Pad::prepare(*pads, site),
+        Body::Other(recipe) => recipe.prepare(site),
     }
 }
 
-fn affine_step(
-    affine: &crate::program::Affine,
-    activation: Activation,
-    input: &[usize],
-) -> Result<Arc<dyn Kernel>> {
-    steps::affine(affine, activation, input.last().copied().unwrap_or(1))
-}
-
 /// Marks what is per image; fails where images cannot be computed one by one.
-fn check_separable(program: &mut Program, kernels: &[Arc<dyn Kernel>]) -> Result<()> {
+fn check_separable(program: &mut Program) -> Result<()> {
     let whole = |name: &str| {
         let message =
             format!("images cannot be computed one by one at '{name}': give the number of images");
@@ -269,12 +254,12 @@ fn check_separable(program: &mut Program, kernels: &[Arc<dyn Kernel>]) -> Result
         return Err(whole("a constant made from a shape"));
     }
     mark_aliases(program);
-    for (i, kernel) in kernels.iter().enumerate() {
+    for i in 0..program.steps.len() {
         let step = program.steps[i].clone();
         let inputs: Vec<&Value> = step.inputs.iter().map(|&id| program.value(id)).collect();
         let any = inputs.iter().any(|value| value.per_image);
         let rows = step.outputs.iter().all(|&id| program.value(id).shape.first() == Some(&PROBE));
-        if !any || !rows || !kernel.separable(&inputs) {
+        if !any || !rows || !step.body.separable(&inputs) {
             return Err(whole(step.sources.first().map_or("", String::as_str)));
         }
         for output in step.outputs {
@@ -309,11 +294,8 @@ fn finish(
     any_batch: bool,
     options: &PlanOptions,
 ) -> Result<Plan> {
-    let threads = options.threads.max(1);
-    let images = if any_batch { 1 } else { images_of(&program) };
     let bytes = program.values.iter().map(bytes_of).collect::<Result<Vec<usize>>>()?;
-    let scratch: Vec<usize> =
-        kernels.iter().map(|kernel| kernel.scratch_bytes(images, threads)).collect();
+    let scratch: Vec<usize> = kernels.iter().map(|kernel| kernel.scratch_bytes()).collect();
     let layout = lay_out(&program, &bytes, &scratch, options.max_arena_bytes)?;
     let place = |id: ValueId| layout.place(&program, &bytes, id);
     let mut steps = Vec::new();
@@ -348,13 +330,7 @@ fn finish(
         arena_bytes: layout.total,
         any_batch,
         isa: options.isa,
-        threads,
     })
-}
-
-fn images_of(program: &Program) -> usize {
-    let inputs = program.values.iter().filter(|v| matches!(v.storage, Storage::Input(_)));
-    inputs.filter_map(|value| value.shape.first().copied()).max().unwrap_or(1)
 }
 
 /// Bytes of a value, or of one image of it.
@@ -376,8 +352,8 @@ fn public_shape(value: &Value) -> Shape {
     Shape::new(dims)
 }
 
-/// The shape with one image for any number.
-fn shown_shape(value: &Value) -> Vec<usize> {
+/// The shape in one run: one image where the plan runs any number.
+fn run_shape(value: &Value) -> Vec<usize> {
     let mut shape = value.shape.clone();
     if let (true, Some(first)) = (value.per_image, shape.first_mut()) {
         *first = 1;
@@ -386,7 +362,7 @@ fn shown_shape(value: &Value) -> Vec<usize> {
 }
 
 fn describe(program: &Program, step: &Step, kernel: &dyn Kernel, scratch: usize) -> StepInfo {
-    let shapes = |ids: &[ValueId]| ids.iter().map(|&id| shown_shape(program.value(id))).collect();
+    let shapes = |ids: &[ValueId]| ids.iter().map(|&id| run_shape(program.value(id))).collect();
     StepInfo {
         kernel: kernel.name(),
         nodes: step.sources.clone(),

@@ -1,12 +1,20 @@
 //! Changes a variable in place.
 
-use super::{Call, Kernel, floats, floats_mut};
+use std::sync::Arc;
+
+use super::{Call, Kernel, Recipe, Site, floats, floats_mut};
 use crate::error::Result;
 use crate::ops::Update;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Assign {
     pub(crate) update: Update,
+}
+
+impl Recipe for Assign {
+    fn prepare(&self, _site: &Site) -> Result<Arc<dyn Kernel>> {
+        Ok(Arc::new(self.clone()))
+    }
 }
 
 impl Kernel for Assign {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use mobilenet_kernels as kernels;
 use mobilenet_kernels::{Activation, Padding, Window};
 
-use super::{Call, Kernel, Target, floats, floats_mut, refused};
+use super::{Call, Kernel, Site, floats, floats_mut, refused};
 use crate::error::{Error, Result};
 use crate::ops::{Geometry, Kind};
 use crate::passes::separable::is_pointwise;
-use crate::program::{Affine, Convolution, Value};
+use crate::program::Convolution;
 use crate::reference;
 
 /// A convolution with packed weights.
@@ -27,19 +27,19 @@ struct Step {
     multiply_adds: u64,
     /// Elements of one input image.
     image: usize,
+    scratch_bytes: usize,
 }
 
 /// The kernel of a convolution.
-pub(crate) fn convolution(convolution: &Convolution, target: Target) -> Result<Arc<dyn Kernel>> {
+pub(crate) fn convolution(convolution: &Convolution, site: &Site) -> Result<Arc<dyn Kernel>> {
     let geometry = &convolution.geometry;
     let packed = match geometry.kind {
-        Kind::Depthwise => Packed::Depthwise(depthwise(convolution, target)?),
-        Kind::Full if is_pointwise(convolution) => {
-            Packed::Pointwise(pointwise(convolution, target)?)
-        }
-        Kind::Full => Packed::Full(full(convolution, target)?),
+        Kind::Depthwise => Packed::Depthwise(depthwise(convolution, site)?),
+        Kind::Full if is_pointwise(convolution) => Packed::Pointwise(pointwise(convolution, site)?),
+        Kind::Full => Packed::Full(full(convolution, site)?),
     };
     Ok(Arc::new(Step {
+        scratch_bytes: packed.scratch_bytes(site.threads),
         packed,
         multiply_adds: geometry.multiply_adds(),
         image: geometry.input.iter().product(),
@@ -47,7 +47,7 @@ pub(crate) fn convolution(convolution: &Convolution, target: Target) -> Result<A
 }
 
 /// The kernel of a depthwise convolution and the pointwise one that follows.
-pub(crate) fn separable(pair: &[Convolution; 2], target: Target) -> Result<Arc<dyn Kernel>> {
+pub(crate) fn separable(pair: &[Convolution; 2], site: &Site) -> Result<Arc<dyn Kernel>> {
     let [depthwise, pointwise] = pair;
     let spec = kernels::SeparableSpec {
         depthwise: depthwise_spec(&depthwise.geometry, depthwise.activation),
@@ -56,19 +56,32 @@ pub(crate) fn separable(pair: &[Convolution; 2], target: Target) -> Result<Arc<d
     };
     let (first, second) = (folded(depthwise)?, folded(pointwise)?);
     let packed = kernels::Separable::new(
-        target.isa,
+        site.isa,
         spec,
         (&first.weights, first.bias()),
         (&second.weights, second.bias()),
     );
+    let packed = Packed::Separable(packed.map_err(refused)?);
     Ok(Arc::new(Step {
-        packed: Packed::Separable(packed.map_err(refused)?),
+        scratch_bytes: packed.scratch_bytes(site.threads),
+        packed,
         multiply_adds: depthwise.geometry.multiply_adds() + pointwise.geometry.multiply_adds(),
         image: depthwise.geometry.input.iter().product(),
     }))
 }
 
-fn full(convolution: &Convolution, target: Target) -> Result<kernels::Conv2d> {
+impl Packed {
+    fn scratch_bytes(&self, threads: usize) -> usize {
+        let floats = match self {
+            Self::Full(packed) => packed.scratch_len(threads),
+            Self::Separable(packed) => packed.scratch_len(threads),
+            Self::Pointwise(_) | Self::Depthwise(_) => 0,
+        };
+        floats.saturating_mul(4)
+    }
+}
+
+fn full(convolution: &Convolution, site: &Site) -> Result<kernels::Conv2d> {
     let geometry = &convolution.geometry;
     let affine = convolution.pre.as_ref().map(|affine| kernels::Affine {
         scale: affine.scale.first().copied().unwrap_or(1.0) as f32,
@@ -82,26 +95,26 @@ fn full(convolution: &Convolution, target: Target) -> Result<kernels::Conv2d> {
         activation: convolution.activation,
     };
     let folded = folded(convolution)?;
-    kernels::Conv2d::new(target.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+    kernels::Conv2d::new(site.isa, spec, &folded.weights, folded.bias()).map_err(refused)
 }
 
-fn pointwise(convolution: &Convolution, target: Target) -> Result<kernels::Pointwise> {
+fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwise> {
     let spec = kernels::PointwiseSpec {
         inputs: convolution.geometry.input[2],
         outputs: convolution.geometry.output[2],
         activation: convolution.activation,
     };
     let folded = folded(convolution)?;
-    kernels::Pointwise::new(target.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+    kernels::Pointwise::new(site.isa, spec, &folded.weights, folded.bias()).map_err(refused)
 }
 
-fn depthwise(convolution: &Convolution, target: Target) -> Result<kernels::Depthwise> {
+fn depthwise(convolution: &Convolution, site: &Site) -> Result<kernels::Depthwise> {
     if convolution.pre.is_some() {
         return Err(Error::unsupported("an affine before a depthwise convolution"));
     }
     let spec = depthwise_spec(&convolution.geometry, convolution.activation);
     let folded = folded(convolution)?;
-    kernels::Depthwise::new(target.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+    kernels::Depthwise::new(site.isa, spec, &folded.weights, folded.bias()).map_err(refused)
 }
 
 fn depthwise_spec(geometry: &Geometry, activation: Activation) -> kernels::DepthwiseSpec {
@@ -172,17 +185,8 @@ impl Kernel for Step {
         }
     }
 
-    fn separable(&self, inputs: &[&Value]) -> bool {
-        inputs.iter().all(|value| value.per_image)
-    }
-
-    fn scratch_bytes(&self, _images: usize, threads: usize) -> usize {
-        let floats = match &self.packed {
-            Packed::Full(packed) => packed.scratch_len(threads),
-            Packed::Separable(packed) => packed.scratch_len(threads),
-            Packed::Pointwise(_) | Packed::Depthwise(_) => 0,
-        };
-        floats.saturating_mul(4)
+    fn scratch_bytes(&self) -> usize {
+        self.scratch_bytes
     }
 
     fn multiply_adds(&self) -> u64 {
@@ -200,52 +204,6 @@ impl Kernel for Step {
             }
             Packed::Depthwise(packed) => packed.run(pool, images, x, y),
             Packed::Separable(packed) => packed.run(pool, images, x, y, scratch),
-        }
-        Ok(())
-    }
-}
-
-/// `activation(x * scale + offset)` on its own, where no convolution took it.
-pub(crate) fn affine(
-    affine: &Affine,
-    activation: Activation,
-    channels: usize,
-) -> Result<Arc<dyn Kernel>> {
-    let (scale, offset) = affine.spread(channels);
-    if scale.len() != channels || offset.len() != channels {
-        return Err(Error::shape(format!("one value for each of {channels} channels wanted")));
-    }
-    let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
-    Ok(Arc::new(Scale { scale: single(scale), offset: single(offset), activation }))
-}
-
-#[derive(Debug)]
-struct Scale {
-    scale: Vec<f32>,
-    offset: Vec<f32>,
-    activation: Activation,
-}
-
-impl Kernel for Scale {
-    fn name(&self) -> String {
-        match self.activation {
-            Activation::None => "affine".into(),
-            activation => format!("affine, {activation:?}").to_lowercase(),
-        }
-    }
-
-    fn separable(&self, _inputs: &[&Value]) -> bool {
-        true
-    }
-
-    fn run(&self, call: &mut Call<'_>) -> Result<()> {
-        let (x, y) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
-        let channels = self.scale.len().max(1);
-        for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
-            let factors = self.scale.iter().zip(&self.offset);
-            for ((x, y), (scale, offset)) in x.iter().zip(y).zip(factors) {
-                *y = self.activation.apply(x * scale + offset);
-            }
         }
         Ok(())
     }

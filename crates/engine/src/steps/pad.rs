@@ -1,24 +1,27 @@
 //! Zeros around each image.
 
-use super::{Call, Kernel, floats, floats_mut};
+use std::sync::Arc;
+
+use super::{Call, Kernel, Site, floats, floats_mut};
 use crate::error::Result;
-use crate::program::Value;
 
 #[derive(Debug)]
 pub(crate) struct Pad {
     /// `[height, width, channels]` of the input.
-    pub(crate) input: [usize; 3],
+    input: [usize; 3],
     /// `[[top, bottom], [left, right]]`
-    pub(crate) pads: [[usize; 2]; 2],
+    pads: [[usize; 2]; 2],
+}
+
+impl Pad {
+    pub(crate) fn prepare(pads: [[usize; 2]; 2], site: &Site) -> Result<Arc<dyn Kernel>> {
+        Ok(Arc::new(Self { input: site.image()?, pads }))
+    }
 }
 
 impl Kernel for Pad {
     fn name(&self) -> String {
-        "pad".into()
-    }
-
-    fn separable(&self, _inputs: &[&Value]) -> bool {
-        true
+        "pad_f32".into()
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {

@@ -2,94 +2,100 @@
 
 use std::sync::Arc;
 
-use super::{Call, Kernel, floats, floats_mut};
+use mobilenet_kernels as kernels;
+use mobilenet_kernels::{Isa, PoolKind, PoolingSpec};
+
+use super::{Call, Kernel, Recipe, Site, floats, floats_mut, refused};
 use crate::error::Result;
-use crate::ops::Pooling;
+use crate::ops;
 use crate::program::Value;
-use crate::window::{Extent, Window};
+use crate::window::Window;
 
-/// The kernel that pools images of `[height, width, channels]` with windows of `kernel`.
-pub(crate) fn pool(
-    pooling: Pooling,
-    input: [usize; 3],
-    kernel: [usize; 2],
-    window: Window,
-) -> Result<Arc<dyn Kernel>> {
-    let [rows, columns] =
-        [window.extent(0, input[0], kernel[0])?, window.extent(1, input[1], kernel[1])?];
-    Ok(Arc::new(Pool { pooling, input, kernel, strides: window.strides, rows, columns }))
+/// Windows of `kernel` that slide as `window` says.
+#[derive(Clone, Debug)]
+pub(crate) struct Pooling {
+    pub(crate) pooling: ops::Pooling,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) window: Window,
 }
 
-#[derive(Debug)]
-struct Pool {
-    pooling: Pooling,
-    input: [usize; 3],
-    kernel: [usize; 2],
-    strides: [usize; 2],
-    rows: Extent,
-    columns: Extent,
-}
-
-impl Pool {
-    fn is_global(&self) -> bool {
-        self.rows.output == 1 && self.columns.output == 1 && self.kernel == self.input[..2]
-    }
-
-    /// One output pixel.
-    fn window(&self, x: &[f32], at: [usize; 2], out: &mut [f32]) {
-        let clip = |axis: usize, before: usize| {
-            let start = at[axis] * self.strides[axis];
-            let end = (start + self.kernel[axis]).saturating_sub(before);
-            start.saturating_sub(before)..end.min(self.input[axis])
-        };
-        let (rows, columns) = (clip(0, self.rows.before), clip(1, self.columns.before));
-        let count = rows.len() * columns.len();
-        let channels = out.len();
-        out.fill(if self.pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
-        for row in rows {
-            let line = &x[row * self.input[1] * channels..][..self.input[1] * channels];
-            for pixel in
-                line[columns.start * channels..columns.end * channels].chunks_exact(channels)
-            {
-                self.add(pixel, out);
-            }
-        }
-        if self.pooling == Pooling::Average {
-            let scale = 1.0 / count as f32;
-            out.iter_mut().for_each(|out| *out *= scale);
-        }
-    }
-
-    fn add(&self, pixel: &[f32], out: &mut [f32]) {
-        match self.pooling {
-            Pooling::Average => out.iter_mut().zip(pixel).for_each(|(out, x)| *out += x),
-            Pooling::Max => out.iter_mut().zip(pixel).for_each(|(out, &x)| {
-                *out = if x > *out || x.is_nan() { x } else { *out };
-            }),
-        }
-    }
-}
-
-impl Kernel for Pool {
-    fn name(&self) -> String {
-        let pooling = format!("{:?}", self.pooling).to_lowercase();
-        if self.is_global() { format!("global {pooling} pool") } else { format!("{pooling} pool") }
-    }
-
+impl Recipe for Pooling {
     fn separable(&self, _inputs: &[&Value]) -> bool {
         true
     }
 
+    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
+        let input = site.image()?;
+        let rows = self.window.extent(0, input[0], self.kernel[0])?;
+        let columns = self.window.extent(1, input[1], self.kernel[1])?;
+        let is_average = self.pooling == ops::Pooling::Average;
+        if is_average && self.kernel == input[..2] && (rows.output, columns.output) == (1, 1) {
+            return Ok(Arc::new(GlobalMean::new(site.isa, input)));
+        }
+        let window = kernels::Window {
+            kernel: self.kernel,
+            stride: self.window.strides,
+            dilation: self.window.dilations,
+            padding: kernels::Padding {
+                top: rows.before,
+                bottom: rows.after,
+                left: columns.before,
+                right: columns.after,
+            },
+        };
+        let kind = if is_average { PoolKind::Average } else { PoolKind::Max };
+        let spec = PoolingSpec { kind, input, window };
+        let packed = kernels::Pooling::new(site.isa, spec).map_err(refused)?;
+        let name = if is_average { "average_pool" } else { "max_pool" };
+        let (image, name) = (input.iter().product(), format!("{name}_f32__{}", site.isa));
+        Ok(Arc::new(Prepared { packed, image, name }))
+    }
+}
+
+#[derive(Debug)]
+struct Prepared {
+    packed: kernels::Pooling,
+    /// Elements of one image.
+    image: usize,
+    name: String,
+}
+
+impl Kernel for Prepared {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
         let (x, y) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
-        let channels = self.input[2].max(1);
-        let image: usize = self.input.iter().product();
-        let positions = self.rows.output * self.columns.output;
-        for (i, out) in y.chunks_exact_mut(channels).enumerate() {
-            let (n, i) = (i / positions, i % positions);
-            let at = [i / self.columns.output, i % self.columns.output];
-            self.window(&x[n * image..][..image], at, out);
-        }
+        self.packed.run(call.pool, x.len() / self.image.max(1), x, y);
+        Ok(())
+    }
+}
+
+/// The mean over all pixels of an image.
+#[derive(Debug)]
+pub(super) struct GlobalMean {
+    isa: Isa,
+    pixels: usize,
+    channels: usize,
+}
+
+impl GlobalMean {
+    /// For images of `[height, width, channels]`.
+    pub(super) fn new(isa: Isa, [height, width, channels]: [usize; 3]) -> Self {
+        Self { isa, pixels: height * width, channels }
+    }
+}
+
+impl Kernel for GlobalMean {
+    fn name(&self) -> String {
+        format!("global_mean_f32__{}", self.isa)
+    }
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (x, y) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
+        let images = y.len() / self.channels.max(1);
+        kernels::global_mean(self.isa, call.pool, [images, self.pixels, self.channels], x, y);
         Ok(())
     }
 }

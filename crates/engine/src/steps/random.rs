@@ -4,11 +4,13 @@
 //! The generator is Philox 4x32 with ten rounds (Salmon et al., "Parallel random numbers: as easy
 //! as 1, 2, 3", 2011), which TensorFlow uses too; its key schedule differs from TensorFlow's.
 
-use super::{Call, Kernel, floats_mut};
+use std::sync::Arc;
+
+use super::{Call, Kernel, Recipe, Site, floats_mut};
 use crate::error::Result;
 use crate::ops::Distribution;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Random {
     distribution: Distribution,
     /// From the node's seeds and its place in the program.
@@ -66,6 +68,12 @@ fn philox(counter: [u64; 2], key: u64) -> [u32; 4] {
         k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
     }
     c
+}
+
+impl Recipe for Random {
+    fn prepare(&self, _site: &Site) -> Result<Arc<dyn Kernel>> {
+        Ok(Arc::new(self.clone()))
+    }
 }
 
 impl Kernel for Random {

@@ -1,41 +1,40 @@
 //! Softmax over the last axis.
 
-use super::{Call, Kernel, floats, floats_mut};
+use std::sync::Arc;
+
+use mobilenet_kernels::{Isa, softmax};
+
+use super::{Call, Kernel, Recipe, Site, floats, floats_mut};
 use crate::error::Result;
 use crate::program::Value;
 
 #[derive(Debug)]
-pub(crate) struct Softmax {
-    pub(crate) classes: usize,
-}
+pub(crate) struct Softmax;
 
-impl Kernel for Softmax {
-    fn name(&self) -> String {
-        "softmax".into()
-    }
-
+impl Recipe for Softmax {
     fn separable(&self, inputs: &[&Value]) -> bool {
         inputs.iter().all(|value| value.shape.len() > 1)
     }
 
-    fn run(&self, call: &mut Call<'_>) -> Result<()> {
-        let (x, y) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
-        let classes = self.classes.max(1);
-        for (x, y) in x.chunks_exact(classes).zip(y.chunks_exact_mut(classes)) {
-            softmax(x, y);
-        }
-        Ok(())
+    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
+        Ok(Arc::new(Prepared { isa: site.isa, classes: site.channels(0) }))
     }
 }
 
-/// Shifted by the maximum; the sum is in double precision.
-fn softmax(x: &[f32], y: &mut [f32]) {
-    let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = (x - max).exp();
-        sum += f64::from(*y);
+#[derive(Debug)]
+struct Prepared {
+    isa: Isa,
+    classes: usize,
+}
+
+impl Kernel for Prepared {
+    fn name(&self) -> String {
+        format!("softmax_f32__{}", self.isa)
     }
-    let scale = (1.0 / sum) as f32;
-    y.iter_mut().for_each(|y| *y *= scale);
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (x, y) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
+        softmax(self.isa, call.pool, self.classes, x, y);
+        Ok(())
+    }
 }

@@ -1,0 +1,66 @@
+//! Lowering of what only training needs: gradients, and convolutions whose weights change.
+
+use std::sync::Arc;
+
+use mobilenet_kernels::Activation;
+
+use super::{BatchNorm, Lowering};
+use crate::error::{Error, Result};
+use crate::ops::{By, Geometry};
+use crate::program::Body;
+use crate::steps::gradients;
+
+impl Lowering<'_> {
+    /// A convolution whose weights are computed, or change, at run time.
+    pub(crate) fn convolution_at_run(&mut self, geometry: Geometry) -> Result<()> {
+        self.other(gradients::ConvolutionAtRun { geometry, transposed: false }, &[0, 1])
+    }
+
+    /// `dy [rows, columns] * b^T`, `b [inner, columns]`.
+    pub(crate) fn product_with_transposed(&mut self, geometry: Geometry) -> Result<()> {
+        self.other(gradients::ConvolutionAtRun { geometry, transposed: true }, &[0, 1])
+    }
+
+    /// `a^T * dy`: the filter gradient of a pointwise convolution.
+    pub(crate) fn product_of_transposed(&mut self, geometry: Geometry) -> Result<()> {
+        self.other(gradients::ConvolutionBackprop { geometry, by: By::Filter }, &[0, 1])
+    }
+
+    pub(crate) fn convolution_backprop(&mut self, geometry: Geometry, by: By) -> Result<()> {
+        let operands = if by == By::Input { [1, 2] } else { [0, 2] };
+        self.want_f32(&operands)?;
+        self.other(gradients::ConvolutionBackprop { geometry, by }, &operands)
+    }
+
+    pub(crate) fn relu_grad(&mut self, activation: Activation) -> Result<()> {
+        self.want_f32(&[0, 1])?;
+        self.other(gradients::ActivationGradient { activation }, &[0, 1])
+    }
+
+    pub(crate) fn batch_norm_grad(&mut self, attributes: BatchNorm) -> Result<()> {
+        self.want_f32(&[0, 1, 2, 3, 4])?;
+        let inputs = (0..5).map(|input| self.input(input)).collect::<Result<_>>()?;
+        let recipe = gradients::BatchNormGradient { attributes };
+        self.emit(Body::Other(Arc::new(recipe)), inputs, 3)
+    }
+
+    pub(crate) fn cross_entropy(&mut self) -> Result<()> {
+        self.want_f32(&[0, 1])?;
+        let inputs = (0..2).map(|input| self.input(input)).collect::<Result<_>>()?;
+        self.emit(Body::Other(Arc::new(gradients::CrossEntropy)), inputs, 2)
+    }
+
+    pub(crate) fn add_n(&mut self, most: usize) -> Result<()> {
+        let operands: Vec<usize> = (0..self.this().inputs.len()).collect();
+        if operands.len() > most {
+            return Err(Error::unsupported(format!("{} operands, at most {most}", operands.len())));
+        }
+        self.want_f32(&operands)?;
+        self.other(gradients::AddN { count: operands.len() }, &operands)
+    }
+
+    pub(crate) fn broadcast(&mut self) -> Result<()> {
+        self.want_f32(&[0])?;
+        self.other(gradients::Broadcast, &[0])
+    }
+}
