@@ -1,3 +1,26 @@
-//! The `mobilenet` command line.
+//! The `mobilenet` command line: arguments, files and terminals on one side, the library on
+//! the other. It holds no model logic; each command is one file in [`commands`].
+//!
+//! Data goes to stdout and everything else to stderr. Exit status: 0 all good, 1 some inputs
+//! failed, 2 wrong usage or no usable module, 130 stopped by Ctrl-C.
 
-fn main() {}
+mod args;
+mod commands;
+mod failure;
+mod inputs;
+mod interrupt;
+mod output;
+mod progress;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    match cli.command.run() {
+        Ok(status) => status.into(),
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,50 @@
+//! The command line as clap sees it: the top level, and the groups of flags that mean the
+//! same in every command. What a group means for the library is decided once, in the group's
+//! own file; commands only see the result.
+
+mod inputs;
+mod model;
+mod pixels;
+
+pub(crate) use inputs::InputArgs;
+pub(crate) use model::{HubArgs, ModelArgs};
+pub(crate) use pixels::PixelArgs;
+
+use anstyle::AnsiColor;
+use clap::Parser;
+use clap::builder::Styles;
+
+use crate::commands::Command;
+use crate::terminal;
+
+const STYLES: Styles = Styles::styled()
+    .header(terminal::HEADING)
+    .usage(terminal::HEADING)
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(terminal::NAME)
+    .error(terminal::ERROR)
+    .valid(terminal::GOOD)
+    .invalid(terminal::WARNING);
+
+const AFTER_HELP: &str = "\
+Examples:
+  mobilenet classify photo.jpg                        What does this photo show?
+  mobilenet classify -r holiday --jsonl > shown.jsonl   A folder, one JSON object an image
+  mobilenet embed *.jpg --out vectors.npy             Feature vectors for NumPy
+  mobilenet inspect                                   What is inside the module?
+
+`mobilenet help COMMAND` explains a command, with examples.
+Data is printed to stdout, everything else to stderr.
+Exit status: 0 all good, 1 some inputs failed, 2 wrong usage or no usable module.";
+
+/// Classify photos and compute feature vectors with MobileNet V1 modules from TensorFlow Hub.
+///
+/// No TensorFlow needed. A module is fetched once, verified and cached; after that no network
+/// is used.
+#[derive(Debug, Parser)]
+#[command(name = "mobilenet", version, styles = STYLES, after_help = AFTER_HELP)]
+#[command(max_term_width = 100, disable_help_subcommand = false)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}

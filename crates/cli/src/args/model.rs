@@ -1,0 +1,92 @@
+//! Which module, from where, and how it runs: flags that mean the same in every command.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use mobilenet::{Isa, Module, ModuleOptions};
+
+use crate::failure::Failure;
+use crate::progress::Download;
+
+/// Where modules come from.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Module")]
+pub(crate) struct HubArgs {
+    /// Use no network; fail if the module is not cached
+    #[arg(long, env = "MOBILENET_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub(crate) offline: bool,
+
+    /// Keep modules in this folder [default: the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "TFHUB_CACHE_DIR", hide_env_values = true)]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// How a module runs.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct RunArgs {
+    /// Use this many threads [default: one for each core]
+    ///
+    /// Results never depend on the number of threads.
+    #[arg(long, value_name = "N", env = "MOBILENET_THREADS", hide_env_values = true)]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Use this instruction set [default: the best one of this processor]
+    #[arg(long, value_name = "NAME", env = "MOBILENET_ISA", hide_env_values = true)]
+    pub(crate) isa: Option<Isa>,
+}
+
+/// The module to use.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Module")]
+pub(crate) struct ModelArgs {
+    /// The module: a URL, a folder, or a .tar.gz [default: MobileNet V1 0.25 for 192x192]
+    #[arg(short, long, value_name = "HANDLE", env = "MOBILENET_MODULE", hide_env_values = true)]
+    pub(crate) module: Option<String>,
+
+    /// Use the graph with exactly these tags, separated by commas [default: no tags]
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+impl HubArgs {
+    /// The library's options with these flags applied.
+    pub(crate) fn options(&self) -> ModuleOptions {
+        let options = Module::options().offline(self.offline).progress(Download::watch());
+        match &self.cache_dir {
+            Some(folder) => options.cache_dir(folder),
+            None => options,
+        }
+    }
+}
+
+impl ModelArgs {
+    /// The handle asked for, or the default one.
+    pub(crate) fn handle(&self) -> &str {
+        self.module.as_deref().unwrap_or(mobilenet::DEFAULT_HANDLE)
+    }
+
+    /// The library's options with these flags applied.
+    pub(crate) fn options(&self) -> ModuleOptions {
+        let mut options = self.hub.options().tags(self.tags.iter().cloned());
+        if let Some(threads) = self.run.threads {
+            options = options.threads(threads.get());
+        }
+        if let Some(isa) = self.run.isa {
+            options = options.isa(isa);
+        }
+        options
+    }
+
+    /// Fetches if needed, and opens the module.
+    pub(crate) fn open(&self) -> Result<Module, Failure> {
+        Ok(self.options().load(self.handle())?)
+    }
+}

@@ -1,0 +1,247 @@
+//! `mobilenet bench`: how fast the module runs here. Inference alone, the input in memory: no
+//! files, no decoding. Results of timing depend on the machine; the numbers say on what they ran.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use mobilenet::{Request, Runner};
+use serde::Serialize;
+
+use crate::args::ModelArgs;
+use crate::failure::{Failure, Outcome, Status};
+use crate::terminal::{FAINT, HEADING, Paint, STRONG};
+
+const EXAMPLES: &str = "\
+Examples:
+  mobilenet bench --threads 1
+  mobilenet bench --batch 32 --seconds 10
+  mobilenet bench --module 1.tar.gz --isa avx2 --threads 1 --json
+
+Quiet the machine first; compare numbers of one machine only. The minimum is the steadiest.";
+
+/// Measure how fast the module runs on this machine
+///
+/// Times inference alone: the images are in memory, prepared.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Bench {
+    /// Images in each run
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: u32,
+
+    /// Measure for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+
+    /// The signature to call [default: image_classification]
+    #[arg(long, value_name = "NAME")]
+    signature: Option<String>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds up to 3600".into()),
+    }
+}
+
+/// Latencies of one run, in microseconds.
+#[derive(Debug, Serialize)]
+struct Latency {
+    min: f64,
+    median: f64,
+    p90: f64,
+    p99: f64,
+}
+
+/// What was measured, and on what.
+#[derive(Debug, Serialize)]
+struct Measured {
+    latency_us: Latency,
+    images_per_second: f64,
+    batch: u32,
+    threads: usize,
+    isa: String,
+    runs: usize,
+    multiply_adds: u64,
+    gflops: f64,
+    load_ms: f64,
+    arena_bytes: usize,
+    signature: String,
+    module: String,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Outcome {
+        let start = Instant::now();
+        let module = self.model.open()?;
+        let signature = match &self.signature {
+            Some(name) => module.signature(name)?.name.clone(),
+            None => module.first_signature()?.to_owned(),
+        };
+        let size = module.expected_image_size()?;
+        let request = Request::new(&signature).images(self.batch as usize, size);
+        let mut runner = module.parallel_runner(&request)?;
+        let load = start.elapsed();
+        runner.input_mut().iter_mut().enumerate().for_each(|(i, v)| *v = (i % 251) as f32 / 250.0);
+
+        let times = measure(&mut runner, Duration::from_secs_f64(self.seconds))?;
+        let measured = self.describe(&runner, &times, load, (signature, module.handle().into()));
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut out, &measured)?;
+            writeln!(out)?;
+        } else {
+            measured.print(&mut out)?;
+            profile(&mut out, &mut runner)?;
+        }
+        Ok(Status::Good)
+    }
+
+    fn describe(
+        &self,
+        runner: &Runner,
+        times: &[Duration],
+        load: Duration,
+        (signature, module): (String, String),
+    ) -> Measured {
+        let summary = runner.plan().summary();
+        let latency_us = Latency {
+            min: percentile(times, 0.0),
+            median: percentile(times, 0.5),
+            p90: percentile(times, 0.9),
+            p99: percentile(times, 0.99),
+        };
+        let images = f64::from(self.batch);
+        let per_run = summary.multiply_adds as f64 * images * 2.0;
+        Measured {
+            images_per_second: images * times.len() as f64 / total(times).as_secs_f64(),
+            gflops: per_run / latency_us.median / 1e3,
+            latency_us,
+            batch: self.batch,
+            threads: runner.threads(),
+            isa: summary.isa,
+            runs: times.len(),
+            multiply_adds: summary.multiply_adds,
+            load_ms: load.as_secs_f64() * 1e3,
+            arena_bytes: summary.arena_bytes,
+            signature,
+            module,
+        }
+    }
+}
+
+/// Times of single runs, sorted. At least ten, after a warm-up.
+fn measure(runner: &mut Runner, duration: Duration) -> Result<Vec<Duration>, Failure> {
+    let warm = Instant::now();
+    while warm.elapsed() < duration.min(Duration::from_millis(300)) / 3 {
+        runner.run()?;
+    }
+    runner.run()?;
+    let mut times = Vec::with_capacity(1 << 16);
+    let start = Instant::now();
+    while (start.elapsed() < duration || times.len() < 10) && times.len() < 1 << 22 {
+        let before = Instant::now();
+        runner.run()?;
+        times.push(before.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
+fn total(times: &[Duration]) -> Duration {
+    times.iter().sum()
+}
+
+/// The time in microseconds that the share `at` of runs did not exceed.
+fn percentile(sorted: &[Duration], at: f64) -> f64 {
+    let place = ((sorted.len() as f64 * at).ceil() as usize).saturating_sub(1);
+    let micros = |time: &Duration| (time.as_secs_f64() * 1e7).round() / 10.0;
+    sorted.get(place).map_or(f64::NAN, micros)
+}
+
+impl Measured {
+    fn print(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let paint = Paint::stdout();
+        let Latency { min, median, p90, p99 } = &self.latency_us;
+        let name = |text: &str| paint.paint(HEADING, format_args!("{text:<12}"));
+        writeln!(out, "{} {}", name("module"), crate::terminal::printable(&self.module))?;
+        writeln!(out, "{} {}", name("signature"), crate::terminal::printable(&self.signature))?;
+        writeln!(
+            out,
+            "{} {}, {} thread{}, batch {}",
+            name("running on"),
+            self.isa,
+            self.threads,
+            if self.threads == 1 { "" } else { "s" },
+            self.batch
+        )?;
+        writeln!(
+            out,
+            "{} min {}  median {median:.1}  p90 {p90:.1}  p99 {p99:.1} µs  {}",
+            name("latency"),
+            paint.paint(STRONG, format_args!("{min:.1}")),
+            paint.paint(FAINT, format_args!("({} runs)", self.runs))
+        )?;
+        writeln!(
+            out,
+            "{} {:.1} images/s, {:.1} GFLOP/s",
+            name("throughput"),
+            self.images_per_second,
+            self.gflops
+        )?;
+        let kib = self.arena_bytes.div_ceil(1024);
+        writeln!(out, "{} {:.1} ms to load, {kib} KiB arena", name("also"), self.load_ms)?;
+        Ok(())
+    }
+}
+
+/// Where the time goes, step by step: the smallest of some runs.
+fn profile(out: &mut impl Write, runner: &mut Runner) -> Result<(), Failure> {
+    let steps = runner.plan().summary().steps;
+    let times = runner.profile(50)?;
+    let all: Duration = total(&times);
+    if steps.len() != times.len() || all.is_zero() {
+        return Ok(());
+    }
+    let paint = Paint::stdout();
+    let heading = format!("\n{:>9} {:>5} {:>7}  {:<34} node", "µs", "%", "GFLOP/s", "kernel");
+    writeln!(out, "{}", paint.paint(HEADING, heading))?;
+    for (step, time) in steps.iter().zip(times) {
+        let share = time.as_secs_f64() / all.as_secs_f64() * 100.0;
+        let micros = time.as_secs_f64() * 1e6;
+        let gflops = match (step.multiply_adds, micros) {
+            (0, _) => String::new(),
+            (work, micros) => format!("{:.1}", work as f64 * 2.0 / micros / 1e3),
+        };
+        let node = step.nodes.last().map_or("", |node| shorten(node));
+        writeln!(out, "{micros:>9.1} {share:>5.1} {gflops:>7}  {:<34} {node}", step.kernel)?;
+    }
+    Ok(())
+}
+
+/// A node's name without the scopes that all share.
+fn shorten(node: &str) -> &str {
+    node.strip_prefix("MobilenetV1/MobilenetV1/").unwrap_or(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_runs_that_happened() {
+        let times: Vec<_> = (1..=100).map(Duration::from_micros).collect();
+        let at = |share| percentile(&times, share);
+        assert_eq!([at(0.0), at(0.5), at(0.9), at(0.99)], [1.0, 50.0, 90.0, 99.0]);
+        assert!(percentile(&[], 0.5).is_nan());
+    }
+}

@@ -1,0 +1,227 @@
+//! `mobilenet classify`: labels for photos. Arguments become a [`Choice`] of labels and a stream
+//! of paths; each thread reads, decodes and runs its own photos; a [`Report`] writes the answers
+//! in input order.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mobilenet::{Choice, Classifier, Labels, Prediction, Worker, pipeline};
+
+use crate::args::{InputArgs, ModelArgs, PixelArgs};
+use crate::failure::{Failure, Outcome, Status, chain};
+use crate::inputs::{Kind, Unreadable};
+use crate::interrupt::Interrupt;
+use crate::output::{Answer, Format, Report};
+use crate::progress::Progress;
+use crate::terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  mobilenet classify photo.jpg
+  mobilenet classify --top 1 *.jpg
+  mobilenet classify -r holiday --jsonl > labels.jsonl
+  find . -name '*.jpg' -print0 | mobilenet classify -0 - --csv
+  mobilenet classify --allow 'tabby, tabby cat' --allow 'Egyptian cat' cat.jpg
+  mobilenet classify --threshold 0.5 -r inbox --jsonl | jq -r '.predictions[0].label'
+
+A file that cannot be read is reported and the rest goes on; the exit status is then 1.";
+
+/// Name what photos show
+///
+/// Prints the likeliest labels of each photo, in the order of the inputs.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Classify {
+    #[command(flatten)]
+    inputs: InputArgs,
+
+    #[command(flatten)]
+    labels: LabelArgs,
+
+    #[command(flatten)]
+    format: FormatArgs,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    pixels: PixelArgs,
+}
+
+/// Which labels are printed.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Labels")]
+struct LabelArgs {
+    /// Print at most this many labels for each image
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
+    top: usize,
+
+    /// Print only labels of at least this probability, 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
+    threshold: f32,
+
+    /// Print only these labels: a name, one of its synonyms, or an index; may be repeated
+    #[arg(long, value_name = "LABEL")]
+    allow: Vec<String>,
+
+    /// Never print these labels; may be repeated
+    #[arg(long, value_name = "LABEL")]
+    deny: Vec<String>,
+
+    /// Names of the classes, one a line [default: the module's own, or ImageNet's]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+}
+
+/// How answers are printed.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+#[group(multiple = false)]
+struct FormatArgs {
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+
+    /// Print one JSON object a line: {"path", "predictions": […]} or {"path", "error"}
+    #[arg(long)]
+    jsonl: bool,
+
+    /// Print CSV, one row for each label
+    #[arg(long)]
+    csv: bool,
+}
+
+impl FormatArgs {
+    fn format(&self) -> Format {
+        match self {
+            Self { json: true, .. } => Format::Json,
+            Self { jsonl: true, .. } => Format::Jsonl,
+            Self { csv: true, .. } => Format::Csv,
+            _ => Format::Text,
+        }
+    }
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("a probability is a number from 0 to 1".into()),
+    }
+}
+
+impl LabelArgs {
+    fn choice(&self, classifier: &Classifier) -> Result<Choice, Failure> {
+        let choice = Choice::top(self.top).threshold(self.threshold);
+        let labels = classifier.labels();
+        Ok(choice.allow(labels, &self.allow)?.deny(labels, &self.deny)?)
+    }
+}
+
+impl Classify {
+    pub(crate) fn run(self) -> Outcome {
+        let classifier = self.classifier()?;
+        let choice = self.labels.choice(&classifier)?;
+        let inputs = self.inputs.stream(Kind::Images);
+        let interrupt = Interrupt::watch();
+        let mut run = Run::new(self.format.format(), inputs.total(), self.inputs.quiet);
+
+        let work = || {
+            let mut worker = classifier.worker();
+            let choice = &choice;
+            move |input| classify(input, &mut worker, choice)
+        };
+        let threads = classifier.module().threads();
+        pipeline::ordered(interrupt.until(inputs), threads, work, |done| run.take(&done));
+        run.end(&interrupt)
+    }
+
+    fn classifier(&self) -> Result<Classifier, Failure> {
+        let module = self.model.open()?;
+        let mut options = Classifier::options().preprocessing(self.pixels.preprocessing(&module)?);
+        if let Some(path) = &self.labels.labels {
+            options = options.labels(read_labels(path)?);
+        }
+        Ok(options.build(module)?)
+    }
+}
+
+fn read_labels(path: &Path) -> Result<Labels, Failure> {
+    let named = |error: &dyn std::error::Error| {
+        Failure::new(format!("cannot use the labels {}: {}", path.display(), chain(error)))
+    };
+    let file = std::fs::read(path).map_err(|e| named(&e))?;
+    Labels::parse(&file).map_err(|e| named(&e))
+}
+
+/// What became of one input, from a worker to the report.
+struct Done {
+    path: PathBuf,
+    result: Result<Vec<Prediction>, String>,
+}
+
+fn classify(input: Result<PathBuf, Unreadable>, worker: &mut Worker, choice: &Choice) -> Done {
+    match input {
+        Ok(path) => {
+            let result = worker.classify_path(&path, choice).map_err(|e| chain(&e));
+            Done { path, result }
+        }
+        Err(Unreadable { path, message }) => Done { path, result: Err(message) },
+    }
+}
+
+/// The state of a run on the main thread.
+struct Run {
+    report: Report,
+    progress: Progress,
+    /// Whether errors are told on stderr too, because the report has no place for them.
+    loud: bool,
+    failed: usize,
+    broken: Option<Failure>,
+}
+
+impl Run {
+    fn new(format: Format, total: Option<usize>, quiet: bool) -> Run {
+        Run {
+            report: Report::new(format),
+            progress: Progress::new(total, quiet, terminal::stdout_is_terminal()),
+            loud: format == Format::Text,
+            failed: 0,
+            broken: None,
+        }
+    }
+
+    fn take(&mut self, done: &Done) -> ControlFlow<()> {
+        if let Err(error) = &done.result {
+            self.failed += 1;
+            if self.loud {
+                self.progress.beside(|| terminal::error(format_args!("{}: {error}", done.path.display())));
+            }
+        }
+        self.progress.step(done.result.is_err());
+        let result = done.result.as_deref().map_err(String::as_str);
+        match self.report.answer(&Answer { path: &done.path, result }) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => {
+                self.broken = Some(failure);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn end(self, interrupt: &Interrupt) -> Outcome {
+        self.progress.finish();
+        if let Some(failure) = self.broken {
+            return Err(failure);
+        }
+        self.report.end()?;
+        if interrupt.pressed() {
+            terminal::note(format_args!("stopped after {} images", self.progress.done()));
+            return Ok(Status::Interrupted);
+        }
+        if self.failed > 0 && self.progress.done() > 1 {
+            terminal::warning(format_args!("{} of {} inputs failed", self.failed, self.progress.done()));
+        }
+        Ok(Status::of_failures(self.failed))
+    }
+}

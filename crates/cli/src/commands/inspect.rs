@@ -1,0 +1,148 @@
+//! `mobilenet inspect`: what a module is, as a card, or one stage on its way from files to plan.
+//! Each stage collects a value that serialises; text is another way to write the same value.
+
+mod card;
+mod stages;
+
+use std::io::{self, BufWriter, Write};
+
+use clap::{Args, ValueEnum};
+use mobilenet::Module;
+use serde::Serialize;
+
+use crate::args::ModelArgs;
+use crate::failure::{Failure, Outcome, Status};
+use crate::terminal::Paint;
+
+const EXAMPLES: &str = "\
+Examples:
+  mobilenet inspect                                   The default module's card
+  mobilenet inspect model/1.tar.gz --all              With every end point
+  mobilenet inspect --json | jq .signatures
+  mobilenet inspect --stage graph --tags train        The training graph's nodes
+  mobilenet inspect --stage plan --signature image_feature_vector --isa avx2";
+
+/// Show what is inside a module
+///
+/// Without --stage: its card, with signatures, shapes, sizes and costs.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Inspect {
+    /// The module: a URL, a folder, or a .tar.gz [default: that of --module]
+    #[arg(value_name = "HANDLE", conflicts_with = "module")]
+    handle: Option<String>,
+
+    /// Show one stage in full
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<Stage>,
+
+    /// The signature that is planned and counted [default: image_classification]
+    #[arg(long, value_name = "NAME")]
+    signature: Option<String>,
+
+    /// The output that is planned [default: default]
+    #[arg(long, value_name = "NAME")]
+    output: Option<String>,
+
+    /// List every end point
+    #[arg(long)]
+    all: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// A stage on the way from files to answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// The module's files and their sizes
+    Files,
+    /// The nodes of the graph, with their ops and shapes
+    Graph,
+    /// The steps that run on this machine, with their kernels
+    Plan,
+}
+
+/// What can be shown.
+trait Show: Serialize {
+    /// Writes it for people.
+    fn show(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()>;
+}
+
+impl Inspect {
+    pub(crate) fn run(self) -> Outcome {
+        let module = match &self.handle {
+            Some(handle) => self.model.options().load(handle)?,
+            None => self.model.open()?,
+        };
+        match self.stage {
+            None => self.print(&card::Card::of(&module, self.signature.as_deref(), self.all)?),
+            Some(Stage::Files) => self.print(&stages::Files::of(&module)?),
+            Some(Stage::Graph) => self.print(&stages::Nodes::of(&module)),
+            Some(Stage::Plan) => self.print(&self.plan(&module)?),
+        }
+    }
+
+    fn plan(&self, module: &Module) -> Result<stages::Steps, Failure> {
+        let signature = match &self.signature {
+            Some(name) => name,
+            None => module.first_signature()?,
+        };
+        stages::Steps::of(module, signature, self.output.as_deref().unwrap_or("default"))
+    }
+
+    fn print(&self, value: &impl Show) -> Outcome {
+        let mut out = BufWriter::new(io::stdout().lock());
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, value)?;
+            writeln!(out)?;
+        } else {
+            value.show(&mut out, Paint::stdout())?;
+        }
+        out.flush()?;
+        Ok(Status::Good)
+    }
+}
+
+/// `12,345,678`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1.9 MB`: powers of a thousand, as disks are sold.
+fn bytes(number: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if number < 1000 {
+        return format!("{number} B");
+    }
+    let mut value = number as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_legible() {
+        assert_eq!([thousands(0), thousands(999), thousands(30_212_864)], ["0", "999", "30,212,864"]);
+        assert_eq!([bytes(2), bytes(999_949), bytes(1_829_553)], ["2 B", "999.9 kB", "1.8 MB"]);
+    }
+}

@@ -1,0 +1,37 @@
+//! The table of commands. A command is one file with one `clap::Args` struct and its `run`,
+//! and one line here.
+
+use clap::Subcommand;
+
+use crate::failure::Outcome;
+
+macro_rules! commands {
+    ($($file:ident: $name:ident,)*) => {
+        $(mod $file;)*
+
+        /// What to do.
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Command {
+            $($name($file::$name),)*
+        }
+
+        impl Command {
+            /// Does it.
+            pub(crate) fn run(self) -> Outcome {
+                match self {
+                    $(Command::$name(command) => command.run(),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    classify: Classify,
+    embed: Embed,
+    inspect: Inspect,
+    bench: Bench,
+    fetch: Fetch,
+    completions: Completions,
+    man: Man,
+}

@@ -1,0 +1,204 @@
+//! [`Classifier`]: photos to labels. A module's classification signature, its preprocessing and
+//! its labels in one piece; a [`Worker`] of it belongs to one thread and allocates nothing between
+//! photos but the photo itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mobilenet_vision::{Image, Labels, Scratch};
+
+use crate::choice::{Choice, Prediction};
+use crate::error::{Error, ErrorKind, Result};
+use crate::file::read_file;
+use crate::module::{Module, Request};
+use crate::preprocessing::Preprocessing;
+use crate::runner::Runner;
+
+/// Names what photos show. Cheap to clone, safe to share between threads.
+///
+/// ```no_run
+/// use mobilenet::{Classifier, Module};
+///
+/// let classifier = Classifier::new(Module::load("mobilenet_v1_025_192/1.tar.gz")?)?;
+/// for prediction in classifier.classify_path("photo.jpg", 5)? {
+///     println!("{:.1}% {}", prediction.probability * 100.0, prediction.label);
+/// }
+/// # Ok::<(), mobilenet::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Classifier(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    module: Module,
+    request: Request,
+    labels: Labels,
+    preprocessing: Preprocessing,
+}
+
+/// What a [`Classifier`] does differently from what its module decides.
+#[derive(Clone, Debug, Default)]
+pub struct ClassifierOptions {
+    labels: Option<Labels>,
+    preprocessing: Option<Preprocessing>,
+}
+
+impl ClassifierOptions {
+    /// Uses these labels instead of the module's own or ImageNet's.
+    #[must_use]
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// Prepares photos in this way.
+    #[must_use]
+    pub fn preprocessing(mut self, preprocessing: Preprocessing) -> Self {
+        self.preprocessing = Some(preprocessing);
+        self
+    }
+
+    /// The classifier of `module`.
+    ///
+    /// # Errors
+    /// If the module has no classification signature, or the labels do not fit its classes.
+    pub fn build(self, module: Module) -> Result<Classifier> {
+        let preprocessing = match self.preprocessing {
+            Some(chosen) => chosen,
+            None => module.preprocessing()?,
+        };
+        let size = (preprocessing.height, preprocessing.width);
+        let request = Request::new(module.classification_signature()?).images(1, size);
+        let classes = classes(&module.runner(&request)?)?;
+        let labels = match self.labels {
+            Some(labels) => labels,
+            None => module.labels(classes)?,
+        };
+        labels.check_count(classes)?;
+        Ok(Classifier(Arc::new(Inner { module, request, labels, preprocessing })))
+    }
+}
+
+fn classes(runner: &Runner) -> Result<usize> {
+    match runner.output_shape(0) {
+        [1, classes] => Ok(*classes),
+        other => Err(Error::new(
+            ErrorKind::Input,
+            format!("a classifier's output is [n, classes], the module's is {other:?}"),
+        )),
+    }
+}
+
+impl Classifier {
+    /// The classifier of `module`, with everything as the module decides.
+    ///
+    /// # Errors
+    /// As [`ClassifierOptions::build`].
+    pub fn new(module: Module) -> Result<Self> {
+        Self::options().build(module)
+    }
+
+    /// To override labels or preprocessing.
+    pub fn options() -> ClassifierOptions {
+        ClassifierOptions::default()
+    }
+
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.0.module
+    }
+
+    /// The names of the classes.
+    pub fn labels(&self) -> &Labels {
+        &self.0.labels
+    }
+
+    /// How photos are prepared.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.0.preprocessing
+    }
+
+    /// A worker for one thread. Making one is cheap; weights are shared.
+    pub fn worker(&self) -> Worker {
+        Worker { classifier: self.clone(), runner: None, scratch: Scratch::default() }
+    }
+
+    /// The `top` likeliest labels of the image file at `path`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or decoded.
+    pub fn classify_path(&self, path: impl AsRef<Path>, top: usize) -> Result<Vec<Prediction>> {
+        self.worker().classify_path(path, &Choice::top(top))
+    }
+
+    /// The `top` likeliest labels of an image file's bytes.
+    ///
+    /// # Errors
+    /// If they cannot be decoded.
+    pub fn classify_bytes(&self, file: &[u8], top: usize) -> Result<Vec<Prediction>> {
+        self.worker().classify_bytes(file, &Choice::top(top))
+    }
+
+    /// The `top` likeliest labels of a decoded image.
+    ///
+    /// # Errors
+    /// If the crop leaves nothing of it.
+    pub fn classify_image(&self, image: &Image, top: usize) -> Result<Vec<Prediction>> {
+        self.worker().classify_image(image, &Choice::top(top))
+    }
+}
+
+/// A [`Classifier`] at work on one thread.
+#[derive(Debug)]
+pub struct Worker {
+    classifier: Classifier,
+    runner: Option<Runner>,
+    scratch: Scratch,
+}
+
+impl Worker {
+    /// The chosen labels of the image file at `path`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or decoded.
+    pub fn classify_path(
+        &mut self,
+        path: impl AsRef<Path>,
+        choice: &Choice,
+    ) -> Result<Vec<Prediction>> {
+        self.classify_bytes(&read_file(path.as_ref())?, choice)
+    }
+
+    /// The chosen labels of an image file's bytes.
+    ///
+    /// # Errors
+    /// If they cannot be decoded.
+    pub fn classify_bytes(&mut self, file: &[u8], choice: &Choice) -> Result<Vec<Prediction>> {
+        let image = self.classifier.preprocessing().decode(file)?;
+        self.classify_image(&image, choice)
+    }
+
+    /// The chosen labels of a decoded image.
+    ///
+    /// # Errors
+    /// If the crop leaves nothing of it.
+    pub fn classify_image(&mut self, image: &Image, choice: &Choice) -> Result<Vec<Prediction>> {
+        let logits = self.logits(image)?;
+        Ok(choice.pick(self.classifier.labels(), &logits))
+    }
+
+    /// The logits of a decoded image, one for each class.
+    ///
+    /// # Errors
+    /// If the crop leaves nothing of it.
+    pub fn logits(&mut self, image: &Image) -> Result<Vec<f32>> {
+        let Inner { module, request, preprocessing, .. } = &*self.classifier.0;
+        let runner = match &mut self.runner {
+            Some(runner) => runner,
+            empty => empty.insert(module.runner(request)?),
+        };
+        preprocessing.run(image, runner.input_mut(), &mut self.scratch)?;
+        runner.run()?;
+        Ok(runner.output(0).to_vec())
+    }
+}

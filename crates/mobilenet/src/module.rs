@@ -1,0 +1,483 @@
+//! [`Module`]: a loaded model that can be called. It holds the graph, reads weights when they are
+//! needed, and keeps the plans that were compiled for the ways it was called.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use mobilenet_engine::{Plan, PlanOptions};
+use mobilenet_formats::{DType, FileSource, Limits, Tensor};
+use mobilenet_hub::ModuleDir;
+use mobilenet_kernels::{Isa, Pool};
+use mobilenet_vision::Labels;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::ModuleOptions;
+use crate::plans::{Key, Plans};
+use crate::preprocessing::Preprocessing;
+use crate::range;
+use crate::runner::Runner;
+use crate::signature::{DisplayShape, Port, Signature};
+use crate::source::{Source, Wanted};
+
+/// What runs when no module is named: MobileNet V1 0.25 for 192x192 pixels, by the address of its
+/// page on TensorFlow Hub.
+pub const DEFAULT_HANDLE: &str =
+    "https://tfhub.dev/google/imagenet/mobilenet_v1_025_192/classification/1";
+
+/// A TensorFlow Hub module, loaded. Cheap to clone, safe to share between threads.
+///
+/// ```no_run
+/// use mobilenet::{Module, Tensor};
+///
+/// let module = Module::load("mobilenet_v1_025_192/classification/1.tar.gz")?;
+/// let (height, width) = module.expected_image_size()?;
+/// let images = Tensor::new([1, height, width, 3], vec![0.5; height * width * 3])?;
+/// let logits = module.call(&images)?;
+/// assert_eq!(logits.shape(), [1, 1001]);
+///
+/// let outputs = module.call_signature("image_feature_vector", [("images", &images)])?;
+/// let third_block = &outputs["MobilenetV1/Conv2d_3_pointwise"];
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Module(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    files: ModuleDir,
+    tags: Vec<String>,
+    source: Source,
+    isa: Isa,
+    threads: usize,
+    pool: OnceLock<Arc<Pool>>,
+    plans: Plans,
+}
+
+/// Which outputs of which signature to compute, for images of which size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    signature: String,
+    outputs: Vec<String>,
+    images: [usize; 3],
+}
+
+impl Request {
+    /// The output `default` of a signature, for one image of the module's size.
+    pub fn new(signature: impl Into<String>) -> Self {
+        Request { signature: signature.into(), outputs: vec!["default".into()], images: [1, 0, 0] }
+    }
+
+    /// Other outputs, in this order.
+    #[must_use]
+    pub fn outputs<I: IntoIterator<Item: Into<String>>>(mut self, keys: I) -> Self {
+        self.outputs = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// `count` images of `(height, width)` pixels at a time.
+    #[must_use]
+    pub fn images(mut self, count: usize, (height, width): (usize, usize)) -> Self {
+        self.images = [count, height, width];
+        self
+    }
+}
+
+impl Module {
+    /// Finds the module, fetches it if needed, and reads its graph; weights are read when used.
+    ///
+    /// `handle`: a URL, a folder, or an archive.
+    ///
+    /// # Errors
+    /// If the handle leads to no module, or to one that cannot be read.
+    pub fn load(handle: &str) -> Result<Module> {
+        Module::options().load(handle)
+    }
+
+    /// To choose tags, instruction set, threads, cache folder and more before loading.
+    pub fn options() -> ModuleOptions {
+        ModuleOptions::default()
+    }
+
+    pub(crate) fn read(files: ModuleDir, limits: &Limits, options: &ModuleOptions) -> Result<Self> {
+        let source = Source::read(&Wanted { files: &files, tags: &options.tags, limits })?;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Module(Arc::new(Inner {
+            files,
+            tags: options.tags.clone(),
+            source,
+            isa: options.isa.unwrap_or_else(Isa::detect),
+            threads: options.threads.unwrap_or_else(cores),
+            pool: OnceLock::new(),
+            plans: Plans::default(),
+        })))
+    }
+
+    /// The handle it was loaded from.
+    pub fn handle(&self) -> &str {
+        self.0.files.handle().as_str()
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &ModuleDir {
+        &self.0.files
+    }
+
+    /// The tags of the graph in use.
+    pub fn tags(&self) -> &[String] {
+        &self.0.tags
+    }
+
+    /// Every set of tags the module has a graph for.
+    pub fn tag_sets(&self) -> &[Vec<String>] {
+        &self.0.source.tag_sets
+    }
+
+    /// The graph in use.
+    pub fn graph(&self) -> &mobilenet_engine::Graph {
+        &self.0.source.graph
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.0.isa
+    }
+
+    /// The number of threads in use.
+    pub fn threads(&self) -> usize {
+        self.0.threads
+    }
+
+    /// Name and shape of every variable.
+    pub fn variables(&self) -> Vec<(String, Vec<usize>)> {
+        self.0.source.weights.list()
+    }
+
+    /// The value of a variable.
+    ///
+    /// # Errors
+    /// If there is none of that name, or its checksum does not match.
+    pub fn variable(&self, name: &str) -> Result<Arc<Tensor>> {
+        self.0.source.weights.read(name)
+    }
+
+    /// Every signature, sorted by name.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.0.source.signatures
+    }
+
+    /// The signature called `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the names there are.
+    pub fn signature(&self, name: &str) -> Result<&Signature> {
+        let all = self.signatures();
+        all.iter().find(|signature| signature.name == name).ok_or_else(|| {
+            missing("signature", name, all.iter().map(|signature| signature.name.as_str()))
+        })
+    }
+
+    fn first_of(&self, names: &[&str]) -> Result<&str> {
+        let all = self.signatures();
+        let known = |name: &&&str| all.iter().any(|signature| signature.name == **name);
+        names.iter().find(known).copied().map_or_else(
+            || self.only_signature(names),
+            |name| Ok(self.signature(name)?.name.as_str()),
+        )
+    }
+
+    fn only_signature(&self, names: &[&str]) -> Result<&str> {
+        match self.signatures() {
+            [only] => Ok(&only.name),
+            all => {
+                let wanted = names.join("` or `");
+                Err(missing("signature", &wanted, all.iter().map(|s| s.name.as_str())))
+            }
+        }
+    }
+
+    /// The name of the signature that gives logits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none.
+    pub fn classification_signature(&self) -> Result<&str> {
+        self.first_of(&["image_classification", "default"])
+    }
+
+    /// The name of the signature that gives feature vectors.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none.
+    pub fn feature_signature(&self) -> Result<&str> {
+        self.first_of(&["image_feature_vector", "default"])
+    }
+
+    /// The name of the signature that says most: logits if the module has them, else features.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it has neither.
+    pub fn first_signature(&self) -> Result<&str> {
+        self.first_of(&["image_classification", "image_feature_vector", "default"])
+    }
+
+    /// `(height, width)` of the images the module wants, in pixels: what its file says, else the
+    /// shape of the default signature's input.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if neither says a size.
+    pub fn expected_image_size(&self) -> Result<(usize, usize)> {
+        let declared = || {
+            let signature =
+                self.signature(self.first_of(&["default", "image_feature_vector"]).ok()?);
+            match images_port(signature.ok()?)?.shape.as_deref()? {
+                [_, Some(height), Some(width), _] => Some((*height, *width)),
+                _ => None,
+            }
+        };
+        self.0.source.image_size.or_else(declared).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "the module does not say what size of images it wants")
+        })
+    }
+
+    /// How photos become its input.
+    ///
+    /// # Errors
+    /// If the module does not say what size it wants.
+    pub fn preprocessing(&self) -> Result<Preprocessing> {
+        let (height, width) = self.expected_image_size()?;
+        Ok(Preprocessing::hub_convention(height, width))
+    }
+
+    /// The names of its `classes` classes: those in its assets, or ImageNet's for 1001 and 1000.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Labels`] if the module has no names and their number is not ImageNet's, or if
+    /// it has names that do not fit.
+    pub fn labels(&self, classes: usize) -> Result<Labels> {
+        let labels = match (self.own_labels()?, classes) {
+            (Some(own), _) => own,
+            (None, 1001) => Labels::imagenet(),
+            (None, 1000) => Labels::imagenet_without_background(),
+            (None, _) => {
+                let message =
+                    format!("the module has {classes} classes and no names for them; give labels");
+                return Err(Error::new(ErrorKind::Labels, message));
+            }
+        };
+        labels.check_count(classes)?;
+        Ok(labels)
+    }
+
+    /// The names in the module's own label file, if it has one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Labels`] if the file cannot be used.
+    pub fn own_labels(&self) -> Result<Option<Labels>> {
+        let files = &self.0.files;
+        let Some(path) = label_file(files.paths()) else { return Ok(None) };
+        let failed = |e| Error::because(ErrorKind::Io, format!("cannot read {path}"), e);
+        match files.read(&path).map_err(failed)? {
+            Some(bytes) => Ok(Some(Labels::parse(&bytes)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The output `default` of the signature `default` for `images`, `[n, h, w, 3]`, values in
+    /// [0, 1]. For a classification module that is `[n, classes]` logits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] if the tensor does not fit, or its values are far outside [0, 1].
+    pub fn call(&self, images: &Tensor) -> Result<Tensor> {
+        self.call_request(&Request::new("default"), images)
+    }
+
+    /// Every output of a signature, by key.
+    ///
+    /// `inputs`: tensors by key; those with a default value may be left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a signature or input that the module does not have,
+    /// [`ErrorKind::Input`] for a tensor that does not fit.
+    pub fn call_signature<K, V, I>(&self, name: &str, inputs: I) -> Result<BTreeMap<String, Tensor>>
+    where
+        K: AsRef<str>,
+        V: Borrow<Tensor>,
+        I: IntoIterator<Item = (K, V)>,
+    {
+        let signature = self.signature(name)?;
+        let keys: Vec<&str> = signature.outputs.iter().map(|port| port.key.as_str()).collect();
+        let inputs: Vec<(K, V)> = inputs.into_iter().collect();
+        let pairs = inputs.iter().map(|(key, tensor)| (key.as_ref(), tensor.borrow()));
+        let outputs = self.compute(signature, &keys, &pairs.collect::<Vec<_>>())?;
+        Ok(keys.into_iter().map(str::to_owned).zip(outputs).collect())
+    }
+
+    /// The first output of `request` for `images`; the request's own image size is ignored.
+    pub(crate) fn call_request(&self, request: &Request, images: &Tensor) -> Result<Tensor> {
+        let signature = self.signature(&request.signature)?;
+        let port = require_images(signature)?;
+        let keys: Vec<&str> = request.outputs.iter().map(String::as_str).collect();
+        let outputs = self.compute(signature, &keys, &[(port.key.as_str(), images)])?;
+        outputs.into_iter().next().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("signature `{}` gives nothing", signature.name))
+        })
+    }
+
+    fn compute(
+        &self,
+        signature: &Signature,
+        outputs: &[&str],
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<Vec<Tensor>> {
+        let mut ports = Vec::with_capacity(inputs.len());
+        for (key, tensor) in inputs {
+            let port = input_port(signature, key)?;
+            check(port, tensor)?;
+            ports.push((port, tensor.shape()));
+        }
+        let prepared =
+            self.0.plans.get(&Key::new(signature, outputs, &ports)?, |key| self.compile(key))?;
+        let tensors: Vec<&Tensor> = inputs.iter().map(|(_, tensor)| *tensor).collect();
+        prepared.call(self.pool(), &tensors)
+    }
+
+    /// A runner of `request` that belongs to one thread and has its own memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a signature or output that the module does not have,
+    /// [`ErrorKind::Input`] for an image size that does not fit.
+    pub fn runner(&self, request: &Request) -> Result<Runner> {
+        self.runner_on(request, Arc::new(Pool::single()))
+    }
+
+    /// As [`Self::runner`], using all threads of the module for each run.
+    ///
+    /// # Errors
+    /// As [`Self::runner`].
+    pub fn parallel_runner(&self, request: &Request) -> Result<Runner> {
+        self.runner_on(request, Arc::clone(self.pool()))
+    }
+
+    fn runner_on(&self, request: &Request, pool: Arc<Pool>) -> Result<Runner> {
+        let signature = self.signature(&request.signature)?;
+        let port = require_images(signature)?;
+        let (height, width) = match request.images {
+            [_, 0, _] | [_, _, 0] => self.expected_image_size()?,
+            [_, height, width] => (height, width),
+        };
+        let shape = [request.images[0].max(1), height, width, 3];
+        check_shape(port, &shape)?;
+        let outputs: Vec<&str> = request.outputs.iter().map(String::as_str).collect();
+        let key = Key::new(signature, &outputs, &[(port, &shape)])?;
+        let prepared = self.0.plans.get(&key, |key| self.compile(key))?;
+        Runner::new(prepared.plan(), pool, shape)
+    }
+
+    fn pool(&self) -> &Arc<Pool> {
+        self.0.pool.get_or_init(|| Arc::new(Pool::new(self.0.threads)))
+    }
+
+    fn compile(&self, key: &Key) -> mobilenet_engine::Result<Plan> {
+        let source = &self.0.source;
+        let variables = |name: &str| {
+            let failed = |error: Error| {
+                let message = format!("variable `{name}` cannot be read");
+                mobilenet_engine::Error::new(mobilenet_engine::ErrorKind::NotFound, message)
+                    .with_source(error)
+            };
+            source.weights.read(name).map_err(failed)
+        };
+        let inputs: Vec<_> = key.inputs.iter().map(|(n, s)| (n.as_str(), s.clone())).collect();
+        let outputs: Vec<_> = key.outputs.iter().map(String::as_str).collect();
+        let options =
+            PlanOptions { isa: self.0.isa, threads: self.0.threads, ..PlanOptions::default() };
+        Plan::compile(&source.graph, &variables, &inputs, &outputs, &options)
+    }
+}
+
+/// The label file among a module's files: `assets/…label….txt`, or the only text file in assets.
+fn label_file(paths: Vec<String>) -> Option<String> {
+    let is_text = |path: &String| path.starts_with("assets/") && path.ends_with(".txt");
+    let mut texts: Vec<String> = paths.into_iter().filter(is_text).collect();
+    let named = texts.iter().position(|path| path.to_ascii_lowercase().contains("label"));
+    match (named, texts.len()) {
+        (Some(at), _) => Some(texts.swap_remove(at)),
+        (None, 1) => texts.pop(),
+        _ => None,
+    }
+}
+
+/// The input that takes pictures.
+fn images_port(signature: &Signature) -> Option<&Port> {
+    signature.input("images").or_else(|| signature.inputs.iter().find(|port| is_images(port)))
+}
+
+fn require_images(signature: &Signature) -> Result<&Port> {
+    images_port(signature).ok_or_else(|| {
+        let keys = signature.inputs.iter().map(|port| port.key.as_str());
+        missing("image input", "images", keys)
+    })
+}
+
+fn is_images(port: &Port) -> bool {
+    let colours =
+        || port.shape.as_ref().map(|shape| (shape.len(), shape.last().copied().flatten()));
+    port.dtype == DType::F32 && colours() == Some((4, Some(3)))
+}
+
+fn input_port<'a>(signature: &'a Signature, key: &str) -> Result<&'a Port> {
+    let keys = || signature.inputs.iter().map(|port| port.key.as_str());
+    let what = || format!("input of signature `{}`", signature.name);
+    signature.input(key).ok_or_else(|| missing(&what(), key, keys()))
+}
+
+fn check(port: &Port, tensor: &Tensor) -> Result<()> {
+    if tensor.dtype() != port.dtype {
+        let message = format!("input `{}` takes {}, not {}", port.key, port.dtype, tensor.dtype());
+        return Err(Error::new(ErrorKind::Input, message));
+    }
+    check_shape(port, tensor.shape())?;
+    match tensor.as_f32() {
+        Some(values) if is_images(port) => range::check_unit(&port.key, values),
+        _ => Ok(()),
+    }
+}
+
+fn check_shape(port: &Port, shape: &[usize]) -> Result<()> {
+    if port.admits(shape) && !shape.contains(&0) {
+        return Ok(());
+    }
+    let wanted = DisplayShape(port.shape.as_deref());
+    let message = format!("input `{}` takes {wanted}, not {shape:?}", port.key);
+    Err(Error::new(ErrorKind::Input, message))
+}
+
+pub(crate) fn missing<'a>(what: &str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
+    let mut there: Vec<&str> = there.collect();
+    there.sort_unstable();
+    let rest = there.len().saturating_sub(8);
+    there.truncate(8);
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    let message = format!("no {what} `{name}`; there are {}{more}", there.join(", "));
+    Error::new(ErrorKind::NotFound, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_file_is_found_by_name_or_by_being_alone() {
+        let find = |paths: &[&str]| label_file(paths.iter().map(|p| (*p).to_owned()).collect());
+        assert_eq!(
+            find(&["assets/a.txt", "assets/labels.txt"]).as_deref(),
+            Some("assets/labels.txt")
+        );
+        assert_eq!(
+            find(&["assets/classes.txt", "saved_model.pb"]).as_deref(),
+            Some("assets/classes.txt")
+        );
+        assert_eq!(find(&["assets/a.txt", "assets/b.txt"]), None);
+        assert_eq!(find(&["labels.txt"]), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! [`ModuleOptions`]: how a module is found and run, before it is loaded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mobilenet_formats::Limits;
+use mobilenet_hub::{Handle, Hub, HubOptions, Progress};
+use mobilenet_kernels::Isa;
+
+use crate::error::Result;
+use crate::module::Module;
+
+/// How to find, read and run a module.
+///
+/// ```no_run
+/// use mobilenet::Module;
+///
+/// let module = Module::options().tags(["train"]).threads(2).offline(true).load("1.tar.gz")?;
+/// # Ok::<(), mobilenet::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ModuleOptions {
+    pub(crate) tags: Vec<String>,
+    pub(crate) isa: Option<Isa>,
+    pub(crate) threads: Option<usize>,
+    offline: bool,
+    cache_dir: Option<PathBuf>,
+    limits: Limits,
+    progress: Watcher,
+}
+
+/// Who hears of downloads.
+#[derive(Clone, Default)]
+struct Watcher(Option<mobilenet_hub::ProgressCallback>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Watcher(yes)" } else { "Watcher(no)" })
+    }
+}
+
+impl ModuleOptions {
+    /// Uses the graph with exactly these tags; by default the one without tags, for inference.
+    pub fn tags<I: IntoIterator<Item: Into<String>>>(mut self, tags: I) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Uses this instruction set instead of the best one of this processor.
+    pub fn isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// Uses this many threads; by default one for each core. Results do not depend on it.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Uses no network: what is not cached is an error.
+    pub fn offline(mut self, offline: bool) -> Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Caches modules here; by default in `TFHUB_CACHE_DIR`, or the user's cache folder.
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(folder.into());
+        self
+    }
+
+    /// Limits on what the module's files may ask for.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Calls `watch` with every step of a download.
+    pub fn progress(mut self, watch: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
+        self.progress = Watcher(Some(Arc::new(watch)));
+        self
+    }
+
+    /// The hub that these options describe.
+    ///
+    /// # Errors
+    /// If an environment variable of TensorFlow Hub has a value that means nothing.
+    pub fn hub(&self) -> Result<Hub> {
+        let mut options = HubOptions::from_env()?;
+        options.offline |= self.offline;
+        options.limits = self.limits.clone();
+        options.progress = self.progress.0.clone();
+        if let Some(folder) = &self.cache_dir {
+            options.cache_dir = Some(folder.clone());
+        }
+        Ok(Hub::new(options)?)
+    }
+
+    /// Finds the module, fetches it if needed, and reads its graph; weights are read when used.
+    ///
+    /// `handle`: a URL, a folder, or an archive; see [`Handle`].
+    ///
+    /// # Errors
+    /// If the handle leads to no module, or the module has no graph with these tags.
+    pub fn load(self, handle: &str) -> Result<Module> {
+        let files = self.hub()?.resolve(&Handle::parse(handle)?)?;
+        Module::read(files, &self.limits, &self)
+    }
+}

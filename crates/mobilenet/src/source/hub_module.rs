@@ -1,0 +1,89 @@
+//! TF1 Hub modules and plain SavedModels of TensorFlow 1 as a [`Source`]. Files stay where they
+//! are: one meta graph is decoded, and each variable is read when a plan needs it.
+
+use std::sync::Arc;
+
+use mobilenet_engine::Graph;
+use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
+use mobilenet_formats::tensorflow::{HubModule, MetaGraph, SavedModel};
+use mobilenet_formats::{DType, Limits, Tensor};
+
+use super::{Source, Wanted, Weights};
+use crate::error::{Error, ErrorKind, Result};
+use crate::signature::{Port, Signature};
+
+/// Reads the meta graph with the wanted tags.
+pub(super) fn read(wanted: &Wanted<'_>) -> Result<Source> {
+    let module = HubModule::open(Arc::new(wanted.files.clone()), wanted.limits)?;
+    let tags: Vec<&str> = wanted.tags.iter().map(String::as_str).collect();
+    let meta_graph = module.meta_graph(&tags)?;
+    let tag_sets = module.saved_model().meta_graphs().iter().map(|graph| graph.tags().to_vec());
+    Ok(Source {
+        graph: Graph::import(meta_graph.graph_def()?)?,
+        signatures: signatures(meta_graph)?,
+        tag_sets: tag_sets.collect(),
+        image_size: image_size(meta_graph)?,
+        weights: Box::new(Variables(module.saved_model().clone())),
+    })
+}
+
+/// The attachment `image_module_info`.
+fn image_size(meta_graph: &MetaGraph) -> Result<Option<(usize, usize)>> {
+    let info = meta_graph.image_module_info()?;
+    let Some(size) = info.and_then(|info| info.default_image_size) else { return Ok(None) };
+    match (usize::try_from(size.height), usize::try_from(size.width)) {
+        (Ok(height @ 1..=65536), Ok(width @ 1..=65536)) => Ok(Some((height, width))),
+        _ => {
+            let message =
+                format!("image_module_info asks for {}x{} pixels", size.width, size.height);
+            Err(Error::new(ErrorKind::Format, message))
+        }
+    }
+}
+
+fn signatures(meta_graph: &MetaGraph) -> Result<Vec<Signature>> {
+    let all = meta_graph.signatures()?.iter().map(|(name, def)| signature(name, def));
+    all.collect()
+}
+
+fn signature(name: &str, def: &SignatureDef) -> Result<Signature> {
+    let ports = |ports: &std::collections::BTreeMap<String, TensorInfo>| {
+        ports.iter().map(|(key, info)| port(name, key, info)).collect::<Result<Vec<_>>>()
+    };
+    Ok(Signature {
+        name: name.to_owned(),
+        inputs: ports(&def.inputs)?,
+        outputs: ports(&def.outputs)?,
+    })
+}
+
+fn port(signature: &str, key: &str, info: &TensorInfo) -> Result<Port> {
+    let place = || format!("signature `{signature}`, tensor `{key}`");
+    let dtype = DType::from_tensorflow(info.dtype).ok_or_else(|| {
+        Error::new(ErrorKind::Format, format!("{}: unknown dtype {}", place(), info.dtype))
+    })?;
+    let shape = match &info.tensor_shape {
+        Some(shape) => shape.partial(&Limits::default())?,
+        None => None,
+    };
+    // A sparse tensor has no name; whoever asks for it hears so.
+    let tensor = info.name().unwrap_or_default().to_owned();
+    Ok(Port { key: key.to_owned(), tensor, dtype, shape })
+}
+
+/// Variables of the tensor bundle.
+struct Variables(SavedModel);
+
+impl Weights for Variables {
+    fn read(&self, name: &str) -> Result<Arc<Tensor>> {
+        Ok(Arc::new(self.0.variable(name)?))
+    }
+
+    fn list(&self) -> Vec<(String, Vec<usize>)> {
+        let entry = |name: &str| {
+            let shape = self.0.variable_entry(name).map(|entry| entry.shape).unwrap_or_default();
+            (name.to_owned(), shape)
+        };
+        self.0.variable_names().into_iter().map(entry).collect()
+    }
+}
