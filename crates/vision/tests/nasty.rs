@@ -35,7 +35,8 @@ fn hostile_files_decode_or_say_why_within_bounds() {
     assert!(output.status.success(), "the child failed:\n{text}\n{errors}");
     assert!(!errors.contains("panicked"), "a decoder panicked:\n{errors}");
 
-    let expected = sizes_of_both(&std::fs::read_to_string(folder.join("README.txt")).unwrap());
+    let readme = std::fs::read_to_string(folder.join("README.txt")).unwrap();
+    let expected = sizes_of_both(&readme);
     let (mut files, mut decoded, mut slowest) = (0, 0, (0.0, String::new()));
     for line in text.lines().filter_map(|line| line.strip_prefix("FILE ")) {
         let [name, seconds, answer] = line.splitn(3, '\t').collect::<Vec<_>>().try_into().unwrap();
