@@ -86,6 +86,11 @@ pub(crate) trait Op: Debug + Send + Sync {
         Err(Error::unsupported("this op cannot be run"))
     }
 
+    /// Whether constants are computed while compiling: not where that may take long.
+    fn folds(&self) -> bool {
+        true
+    }
+
     /// Whether output 0 is input 0, unchanged.
     fn passes_input(&self) -> bool {
         false
@@ -172,7 +177,7 @@ const OPS: &[(&str, Import)] = &[
 pub(crate) fn import(name: &str, attributes: &Attributes, ports: usize) -> Result<Arc<dyn Op>> {
     match OPS.binary_search_by_key(&name, |(name, _)| name) {
         Ok(found) => OPS[found].1(attributes),
-        Err(_) => Ok(opaque::Opaque::new(ports)),
+        Err(_) => Ok(opaque::Opaque::with_ports(ports)),
     }
 }
 

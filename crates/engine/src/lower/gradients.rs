@@ -61,6 +61,7 @@ impl Lowering<'_> {
 
     pub(crate) fn broadcast(&mut self) -> Result<()> {
         self.want_f32(&[0])?;
-        self.other(gradients::Broadcast, &[0])
+        let shape = super::concrete(self.output_fact(0)?)?;
+        self.other(gradients::Broadcast { shape }, &[0])
     }
 }

@@ -41,6 +41,10 @@ impl Op for Convolve {
         self.attrs.evaluate(self.kind, inputs)
     }
 
+    fn folds(&self) -> bool {
+        false
+    }
+
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (input, filter) = (lowering.shape(0)?, lowering.shape(1)?);
         lowering.convolution(self.attrs.geometry(self.kind, &input, &filter)?)

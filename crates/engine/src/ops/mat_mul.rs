@@ -76,6 +76,10 @@ impl Op for MatMul {
         Ok(vec![reference::real(inputs[0].dtype(), &[rows, columns], y)?])
     }
 
+    fn folds(&self) -> bool {
+        false
+    }
+
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         lowering.mat_mul(self.transpose)
     }

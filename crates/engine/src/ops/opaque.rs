@@ -14,7 +14,7 @@ pub(super) struct Opaque {
 }
 
 impl Opaque {
-    pub(super) fn new(ports: usize) -> Arc<dyn Op> {
+    pub(super) fn with_ports(ports: usize) -> Arc<dyn Op> {
         Arc::new(Self { ports })
     }
 }

@@ -35,22 +35,9 @@ impl Function {
             Self::Floor => x.floor(),
             Self::Log => x.ln(),
             Self::Negate => -x,
-            Self::Relu => {
-                if x < 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
-            Self::Relu6 => {
-                if x < 0.0 {
-                    0.0
-                } else if x > 6.0 {
-                    6.0
-                } else {
-                    x
-                }
-            }
+            // `clamp` keeps NaN, `max` would not.
+            Self::Relu => x.clamp(0.0, f64::INFINITY),
+            Self::Relu6 => x.clamp(0.0, 6.0),
             Self::Rsqrt => 1.0 / x.sqrt(),
             Self::Sqrt => x.sqrt(),
             Self::Square => x * x,

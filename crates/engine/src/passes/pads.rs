@@ -22,10 +22,10 @@ pub(super) fn run(program: &mut Program) {
             continue;
         }
         let geometry = &mut convolution.geometry;
-        for axis in 0..2 {
-            geometry.input[axis] -= pads[axis][0] + pads[axis][1];
-            geometry.pads[axis][0] += pads[axis][0];
-            geometry.pads[axis][1] += pads[axis][1];
+        for (axis, &[first, last]) in pads.iter().enumerate() {
+            geometry.input[axis] -= first + last;
+            geometry.pads[axis][0] += first;
+            geometry.pads[axis][1] += last;
         }
         after[0].inputs.clone_from(&before[producer].inputs);
         after[0].sources.splice(0..0, before[producer].sources.iter().cloned());

@@ -19,6 +19,9 @@ use crate::steps::{self, Kernel, MOST_OPERANDS, Site};
 /// as a dimension, so that what depends on it shows.
 const PROBE: usize = 1009;
 
+/// No plan has more steps than this: a guard against hostile graphs.
+const MAX_STEPS: usize = 1 << 14;
+
 /// The caller's tensors, resolved.
 struct Fed {
     tensors: Vec<(TensorId, Shape)>,
@@ -73,6 +76,10 @@ impl Plan {
             keep: &options.variables,
         })?;
         let mut program = lower(graph, &folded, &order, &fed, &wanted)?;
+        if program.steps.len() > MAX_STEPS {
+            let message = format!("{} steps, more than {MAX_STEPS}", program.steps.len());
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
         passes::run(&mut program);
         if fed.any_batch {
             if let Some(state) = folded.states.first() {

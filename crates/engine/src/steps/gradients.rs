@@ -353,14 +353,15 @@ impl Kernel for AddN {
     }
 }
 
-/// Input 0 stretched to the shape of the output.
-#[derive(Debug)]
-pub(crate) struct Broadcast;
+/// Input 0 stretched to a shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcast {
+    pub(crate) shape: Vec<usize>,
+}
 
 impl Recipe for Broadcast {
     fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        let output = site.outputs.first().map(Vec::as_slice).unwrap_or_default();
-        Ok(Arc::new(Stretch { walk: Walk::new([site.input(0), output])? }))
+        Ok(Arc::new(Stretch { walk: Walk::new([site.input(0), &self.shape])? }))
     }
 }
 

@@ -25,7 +25,7 @@ impl Random {
     }
 
     fn fill(&self, out: &mut [f32], mut draw: impl FnMut(u64) -> [u32; 4]) {
-        let mut words = (0u64..).flat_map(|block| draw(block));
+        let mut words = (0u64..).flat_map(&mut draw);
         for out in out {
             *out = loop {
                 let Some(word) = words.next() else { break 0.0 };
