@@ -2,12 +2,16 @@
 //!
 //! A new kind of handle is one function and one line of [`RESOLVERS`].
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Attempt;
+use crate::http::Client;
+use crate::layout::Layout;
 use crate::module::ModuleDir;
-use crate::options::HubOptions;
-use crate::{Error, Handle, Result, local};
+use crate::options::{Endpoints, HubOptions};
+use crate::url::Url;
+use crate::{Error, ErrorKind, Handle, Result, forms, local, remote};
 
 /// What a resolver has to say about a handle, if nothing went wrong.
 pub(crate) enum Outcome {
@@ -22,7 +26,15 @@ struct Resolver {
 }
 
 /// In the order they are tried.
-const RESOLVERS: &[Resolver] = &[Resolver { name: "folder", resolve: local::folder }];
+const RESOLVERS: &[Resolver] = &[
+    Resolver { name: "folder", resolve: local::folder },
+    Resolver { name: "archive file", resolve: local::archive },
+    Resolver { name: "cache", resolve: remote::cached },
+    Resolver { name: "archive URL", resolve: |hub, url| remote::fetch(hub, url, forms::archive) },
+    Resolver { name: "Kaggle", resolve: |hub, url| remote::fetch(hub, url, forms::kaggle) },
+    Resolver { name: "hub URL", resolve: |hub, url| remote::fetch(hub, url, forms::hub) },
+    Resolver { name: "tfhub.dev", resolve: |hub, url| remote::fetch(hub, url, forms::storage) },
+];
 
 /// Turns handles into modules. Cheap to make, cheap to clone, safe to share.
 ///
@@ -42,20 +54,42 @@ pub struct Hub(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     options: HubOptions,
+    cache: PathBuf,
+    client: Client,
 }
 
 impl Hub {
     /// A hub with these options.
     ///
     /// # Errors
-    /// None today; an option that cannot be honoured would be one.
+    /// [`ErrorKind::InvalidOption`] for an endpoint that is no URL.
     pub fn new(options: HubOptions) -> Result<Self> {
-        Ok(Hub(Arc::new(Inner { options })))
+        let Endpoints { kaggle, tfhub_storage } = &options.endpoints;
+        for endpoint in [kaggle, tfhub_storage] {
+            Url::parse(endpoint).map_err(|error| {
+                Error::new(ErrorKind::InvalidOption, format!("endpoint `{endpoint}`: {error}"))
+            })?;
+        }
+        let cache = options.resolved_cache_dir();
+        Ok(Hub(Arc::new(Inner { options, cache, client: Client::default() })))
     }
 
     /// The options it was made with.
     pub fn options(&self) -> &HubOptions {
         &self.0.options
+    }
+
+    /// The folder downloaded modules are kept in; it need not exist yet.
+    pub fn cache_dir(&self) -> &Path {
+        &self.0.cache
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    pub(crate) fn layout(&self, handle: &Handle) -> Layout {
+        Layout::new(&self.0.cache, handle.cache_key())
     }
 
     /// The module behind `handle`: complete, verified, and on this machine.

@@ -1,0 +1,181 @@
+//! From an archive to a module in the cache: unpacked into a temporary folder, forced to the disk,
+//! then renamed, so that whoever looks sees all of it or nothing.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mobilenet_formats::Limits;
+use mobilenet_formats::archive::{Entry, unpack};
+
+use crate::error::At;
+use crate::layout::{Layout, new_id, remove, sync_folder, write_whole};
+use crate::lock::{Lock, host};
+use crate::manifest::{Manifest, Record, is_plain};
+use crate::store::record;
+use crate::{Error, ErrorKind, Result, complete};
+
+/// What is to be installed and where it came from.
+pub(crate) struct Package<'a> {
+    pub(crate) handle: &'a str,
+    /// The URL the archive came from.
+    pub(crate) source: &'a str,
+    /// The archive file.
+    pub(crate) archive: &'a Path,
+}
+
+/// Puts the files of an archive in the place of what is in the cache.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Io`] for trouble with the disk; any other kind is the archive's fault.
+pub(crate) fn install(
+    layout: &Layout,
+    lock: &Lock,
+    package: &Package<'_>,
+    limits: &Limits,
+) -> Result<Manifest> {
+    let temporary = layout.temporary(lock.id());
+    let installed = whole(&temporary, package, limits)
+        .and_then(|manifest| publish(layout, &temporary, &manifest).map(|()| manifest));
+    if installed.is_err() {
+        let _ = remove(&temporary);
+    }
+    installed
+}
+
+/// Unpacks into the folder `root`; an error if that is not a whole module.
+fn whole(root: &Path, package: &Package<'_>, limits: &Limits) -> Result<Manifest> {
+    remove(root).at(root, "remove it")?;
+    fs::create_dir_all(root).at(root, "make it")?;
+    let archive = File::open(package.archive).at(package.archive, "open it")?;
+    let mut records = Vec::new();
+    unpack(archive, limits, |entry| place(root, entry, &mut records))?;
+    let names: Vec<_> = records.iter().map(|file| (file.path.as_str(), file.size)).collect();
+    if let Some(lack) = complete::lack(&names) {
+        let message = format!("the archive does not hold a whole module: {lack}");
+        return Err(Error::new(ErrorKind::Incomplete, message));
+    }
+    sync_folder(root);
+    Ok(Manifest::new(package.handle, package.source, records))
+}
+
+/// Writes one entry of an archive through to the disk.
+fn place(root: &Path, entry: Entry<'_>, records: &mut Vec<Record>) -> Result<()> {
+    match entry {
+        Entry::Folder { path } => {
+            let folder = root.join(plain(path)?);
+            fs::create_dir_all(&folder).at(&folder, "make it")
+        }
+        Entry::File { path, content, .. } => {
+            write_file(&root.join(plain(path)?), content)?;
+            records.push(record(root, path.to_owned())?);
+            Ok(())
+        }
+    }
+}
+
+fn write_file(path: &Path, content: &mut dyn Read) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).at(parent, "make it")?;
+    }
+    let mut file = File::create_new(path).at(path, "make it")?;
+    copy(content, &mut file, path)?;
+    file.sync_all().at(path, "write it")?;
+    path.parent().into_iter().for_each(sync_folder);
+    Ok(())
+}
+
+/// As `io::copy`, but tells a bad archive from a bad disk.
+fn copy(content: &mut dyn Read, file: &mut File, path: &Path) -> Result<()> {
+    let mut block = vec![0; 64 << 10];
+    loop {
+        let read = content.read(&mut block).map_err(in_archive)?;
+        match block.get(..read) {
+            None | Some([]) => return Ok(()),
+            Some(bytes) => io::Write::write_all(file, bytes).at(path, "write it")?,
+        }
+    }
+}
+
+fn in_archive(error: io::Error) -> Error {
+    Error::new(ErrorKind::Archive, format!("archive: {error}")).caused_by(error)
+}
+
+/// The reader of archives has looked already; a path out of the folder must not depend on that.
+fn plain(path: &str) -> Result<&str> {
+    if is_plain(path) {
+        return Ok(path);
+    }
+    let message = format!("the archive has a file named `{}`", path.escape_debug());
+    Err(Error::new(ErrorKind::Archive, message))
+}
+
+/// The manifest first: should we die now, it does not fit what is there, which will be replaced.
+fn publish(layout: &Layout, temporary: &Path, manifest: &Manifest) -> Result<()> {
+    let (folder, noted) = (layout.folder(), layout.manifest());
+    write_whole(layout, &noted, &manifest.to_text()).at(&noted, "write it")?;
+    let old = layout.temporary(&new_id());
+    if fs::symlink_metadata(&folder).is_ok() {
+        fs::rename(&folder, &old).at(&folder, "move it away")?;
+    }
+    fs::rename(temporary, &folder).at(&folder, "move the module there")?;
+    let descriptor = layout.descriptor();
+    let text = describe(&manifest.handle);
+    write_whole(layout, &descriptor, &text).at(&descriptor, "write it")?;
+    sync_folder(layout.cache());
+    let _ = remove(&old);
+    Ok(())
+}
+
+/// TensorFlow Hub's note for people.
+fn describe(handle: &str) -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let (time, host, pid) = (date_and_time(seconds), host(), std::process::id());
+    format!("Module: {handle}\nDownload Time: {time}\nDownloader Hostname: {host} (PID:{pid})")
+}
+
+/// Seconds since 1970 as `2024-02-29 12:00:00+00:00`.
+fn date_and_time(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}+00:00")
+}
+
+/// Year, month and day of a number of days since 1970, in years that start in March, so that the
+/// odd day comes last (a cycle of 400 years has 146,097 days).
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (cycle * 400 + year + next, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00+00:00"),
+            (951_782_400, "2000-02-29 00:00:00+00:00"),
+            (1_709_251_199, "2024-02-29 23:59:59+00:00"),
+            (4_102_444_800, "2100-01-01 00:00:00+00:00"),
+        ] {
+            assert_eq!(date_and_time(seconds), text);
+        }
+    }
+
+    #[test]
+    fn no_file_is_written_outside() {
+        for path in ["../a", "/a", "a/../../b", "a\\b", "C:a"] {
+            assert_eq!(plain(path).unwrap_err().kind(), ErrorKind::Archive, "{path}");
+        }
+    }
+}
