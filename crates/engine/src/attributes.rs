@@ -24,6 +24,13 @@ impl Attributes {
         Self::default()
     }
 
+    /// Those of `names` that are there.
+    #[must_use]
+    pub fn only(&self, names: &[&str]) -> Self {
+        let named = self.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        Self(named.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
     /// The messages.
     pub fn as_map(&self) -> &BTreeMap<String, AttrValue> {
         &self.0

@@ -6,6 +6,7 @@
 //! bytes, `mobilenet-kernels` computes.
 
 mod attributes;
+mod differentiate;
 mod error;
 mod facts;
 mod fold;
@@ -23,6 +24,7 @@ mod window;
 pub mod interpret;
 
 pub use attributes::Attributes;
+pub use differentiate::differentiate;
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Fact, MAX_ELEMENTS, Shape, Variable};
 pub use fold::Variables;

@@ -1,6 +1,8 @@
 //! From a graph with concrete facts to a [`Program`]: each op says, through [`Lowering`], which
 //! steps compute it.
 
+mod gradients;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -186,7 +188,7 @@ impl Lowering<'_> {
         self.want_f32(&[0, 1])?;
         let x = self.input(0)?;
         let Some(weights) = self.constant(1)? else {
-            return Err(Error::unsupported("weights that are computed at run time"));
+            return self.convolution_at_run(geometry);
         };
         let convolution = Convolution {
             geometry,
@@ -201,12 +203,10 @@ impl Lowering<'_> {
     /// `a [rows, inner] * b [inner, columns]`, as a pointwise convolution.
     pub(crate) fn mat_mul(&mut self, transpose: [bool; 2]) -> Result<()> {
         let (a, b) = (self.shape(0)?, self.shape(1)?);
-        let (&[rows, inner], &[_, _], [false, false]) = (a.as_slice(), b.as_slice(), transpose)
-        else {
-            return Err(Error::unsupported("a transposed operand"));
+        let (&[m, n], &[p, q]) = (a.as_slice(), b.as_slice()) else {
+            return Err(Error::shape("both operands must have rank 2"));
         };
-        let columns = b[1];
-        self.convolution(Geometry {
+        let pointwise = |rows: usize, inner: usize, columns: usize| Geometry {
             kind: Kind::Full,
             images: rows,
             input: [1, 1, inner],
@@ -215,7 +215,13 @@ impl Lowering<'_> {
             strides: [1, 1],
             dilations: [1, 1],
             pads: [[0, 0]; 2],
-        })
+        };
+        match transpose {
+            [false, false] => self.convolution(pointwise(m, n, q)),
+            [false, true] => self.product_with_transposed(pointwise(m, n, p)),
+            [true, false] => self.product_of_transposed(pointwise(m, n, q)),
+            [true, true] => Err(Error::unsupported("two transposed operands")),
+        }
     }
 
     pub(crate) fn pad(&mut self, pads: Vec<[usize; 2]>) -> Result<()> {
@@ -288,7 +294,7 @@ impl Lowering<'_> {
         let inputs: Vec<ValueId> =
             operands.iter().map(|&input| self.input(input)).collect::<Result<_>>()?;
         let step = steps::BatchNorm { attributes };
-        let outputs = if attributes.training { 3 } else { 1 };
+        let outputs = if attributes.training { 5 } else { 1 };
         self.emit(Body::Other(Arc::new(step)), inputs, outputs)
     }
 

@@ -4,15 +4,21 @@
 //! is lowered. Kernels are elsewhere. An op that is not in the table is opaque: it loads, it is
 //! exported unchanged, and compiling what needs it is an error that names it.
 
+mod add_n;
 mod assign;
 mod bias_add;
+mod bias_add_grad;
 mod binary;
+mod broadcast_to;
 mod cast;
 mod constant;
 mod conv2d;
 mod convolution;
+mod convolution_backprop;
+mod cross_entropy;
 mod fill;
 mod fused_batch_norm;
+mod fused_batch_norm_grad;
 mod identity;
 mod l2_loss;
 mod mat_mul;
@@ -24,6 +30,7 @@ mod placeholder;
 mod pool;
 mod random;
 mod reduce;
+mod relu_grad;
 mod reshape;
 mod select;
 mod shape;
@@ -39,6 +46,8 @@ pub(crate) use pool::Pooling;
 pub(crate) use random::Distribution;
 pub(crate) use reduce::Reduction;
 pub(crate) use unary::Function;
+
+pub(crate) use convolution_backprop::By;
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -107,6 +116,7 @@ type Import = fn(&Attributes) -> Result<Arc<dyn Op>>;
 /// TensorFlow's name of each op, and what reads its attributes.
 const OPS: &[(&str, Import)] = &[
     ("Add", binary::Binary::add),
+    ("AddN", add_n::AddN::import),
     ("AddV2", binary::Binary::add),
     ("Assign", assign::Assign::set),
     ("AssignAdd", assign::Assign::add),
@@ -116,15 +126,24 @@ const OPS: &[(&str, Import)] = &[
     ("AssignVariableOp", assign::Assign::set),
     ("AvgPool", pool::Pool::average),
     ("BiasAdd", bias_add::BiasAdd::import),
+    ("BiasAddGrad", bias_add_grad::BiasAddGrad::import),
+    ("BroadcastTo", broadcast_to::BroadcastTo::import),
     ("Cast", cast::Cast::import),
     ("Const", constant::Const::import),
     ("Conv2D", conv2d::conv2d),
+    ("Conv2DBackpropFilter", convolution_backprop::conv2d_filter),
+    ("Conv2DBackpropInput", convolution_backprop::conv2d_input),
     ("DepthwiseConv2dNative", conv2d::depthwise),
+    ("DepthwiseConv2dNativeBackpropFilter", convolution_backprop::depthwise_filter),
+    ("DepthwiseConv2dNativeBackpropInput", convolution_backprop::depthwise_input),
     ("Exp", unary::Unary::exp),
     ("ExpandDims", reshape::Reshape::expand_dims),
     ("Fill", fill::Fill::import),
     ("Floor", unary::Unary::floor),
     ("FusedBatchNorm", fused_batch_norm::FusedBatchNorm::import),
+    ("FusedBatchNormGrad", fused_batch_norm_grad::FusedBatchNormGrad::import),
+    ("FusedBatchNormGradV2", fused_batch_norm_grad::FusedBatchNormGrad::import),
+    ("FusedBatchNormGradV3", fused_batch_norm_grad::FusedBatchNormGrad::import),
     ("FusedBatchNormV2", fused_batch_norm::FusedBatchNorm::import),
     ("FusedBatchNormV3", fused_batch_norm::FusedBatchNorm::import_v3),
     ("Greater", binary::Binary::greater),
@@ -152,12 +171,15 @@ const OPS: &[(&str, Import)] = &[
     ("RealDiv", binary::Binary::divide),
     ("Relu", unary::Unary::relu),
     ("Relu6", unary::Unary::relu6),
+    ("Relu6Grad", relu_grad::ReluGrad::relu6),
+    ("ReluGrad", relu_grad::ReluGrad::relu),
     ("Reshape", reshape::Reshape::import),
     ("Rsqrt", unary::Unary::rsqrt),
     ("SelectV2", select::Select::import),
     ("Shape", shape::ShapeOf::import),
     ("Snapshot", identity::Identity::import),
     ("Softmax", softmax::Softmax::import),
+    ("SoftmaxCrossEntropyWithLogits", cross_entropy::CrossEntropy::import),
     ("Sqrt", unary::Unary::sqrt),
     ("Square", unary::Unary::square),
     ("SquaredDifference", binary::Binary::squared_difference),
@@ -198,7 +220,7 @@ fn expect_same_dtype(a: &Fact, b: &Fact) -> Result<Option<DType>> {
 }
 
 /// An axis that may count from the end, as an index below `rank`.
-fn axis(axis: i64, rank: usize) -> Result<usize> {
+pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
     let signed = i64::try_from(rank).unwrap_or(i64::MAX);
     let index = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
     index

@@ -9,6 +9,7 @@ mod batch_norm;
 mod convolution;
 mod copy;
 mod elementwise;
+pub(crate) mod gradients;
 mod pad;
 mod pool;
 mod random;

@@ -8,6 +8,7 @@ mod batch_norm;
 mod depthwise;
 mod filter;
 mod outer;
+mod pointwise;
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 pub use batch_norm::{BatchNormGradient, BatchNormSlopes};
 pub use depthwise::{DepthwiseFilterGradient, depthwise_input_gradient};
 pub use filter::FilterGradient;
+pub use pointwise::{activation_gradient, conv2d_input_gradient};
 
 use crate::isa::Isa;
 use crate::pool::Pool;

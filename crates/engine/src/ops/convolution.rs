@@ -150,7 +150,7 @@ impl Geometry {
     }
 
     /// Calls `visit(tap, pixel)` for each filter tap of an output position that lies inside.
-    fn taps(&self, row: usize, column: usize, mut visit: impl FnMut(usize, usize)) {
+    pub(super) fn taps(&self, row: usize, column: usize, mut visit: impl FnMut(usize, usize)) {
         for tap in 0..self.kernel[0] * self.kernel[1] {
             let (ky, kx) = (tap / self.kernel[1], tap % self.kernel[1]);
             let y = (row * self.strides[0] + ky * self.dilations[0]).checked_sub(self.pads[0][0]);

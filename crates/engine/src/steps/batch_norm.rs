@@ -30,7 +30,8 @@ impl Recipe for BatchNorm {
     }
 }
 
-/// With the statistics of the batch, which are outputs 1 and 2.
+/// With the statistics of the batch: outputs 1 and 2 for the moving averages, 3 and 4 for the
+/// gradient.
 #[derive(Debug)]
 struct OfBatch {
     isa: Isa,
@@ -57,6 +58,9 @@ impl Kernel for OfBatch {
         let (x, scratch) = (floats(call.inputs[0])?, floats_mut(call.scratch)?);
         batch_norm_train(self.isa, call.pool, self.spec, x, parameters, to, scratch)
             .map_err(refused)?;
+        let [_, mean, variance, kept_mean, kept_variance, ..] = &mut call.outputs;
+        kept_mean.copy_from_slice(mean);
+        kept_variance.copy_from_slice(variance);
         // Bessel's correction, which TensorFlow feeds to the moving average.
         let rows = self.spec.rows as f64;
         let correction = if rows > 1.0 { rows / (rows - 1.0) } else { 1.0 };

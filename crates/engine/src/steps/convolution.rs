@@ -126,7 +126,7 @@ fn depthwise_spec(geometry: &Geometry, activation: Activation) -> kernels::Depth
     }
 }
 
-fn window(geometry: &Geometry) -> Window {
+pub(super) fn window(geometry: &Geometry) -> Window {
     let [[top, bottom], [left, right]] = geometry.pads;
     Window {
         kernel: geometry.kernel,

@@ -24,6 +24,9 @@ pub struct BatchNormGradient<'a> {
     pub beta: &'a [f32],
     /// What was applied to the normalised values; its gate is applied to `dy`.
     pub activation: Activation,
+    /// The statistics are those of the batch, so they too depend on the input; else they were
+    /// given.
+    pub of_batch: bool,
 }
 
 /// Slopes of scale and shift, one value a channel.
@@ -118,7 +121,8 @@ impl BatchNormGradient<'_> {
         let channels = self.mean.len();
         let rows = x.len() / channels;
         let chunk = rows.div_ceil(16).max(BLOCK_ROWS) * channels;
-        let count = 1.0 / rows as f32;
+        // Given statistics do not move with the input.
+        let count = if self.of_batch { 1.0 / rows as f32 } else { 0.0 };
         pool.for_each_chunk(dx, chunk, &|index, dx| {
             let range = index * chunk..index * chunk + dx.len();
             let (x, dy) = (&x[range.clone()], &dy[range]);

@@ -60,8 +60,14 @@ fn convolutions() {
         let x = numbers(1, BATCH * height * width * channels);
         let w = numbers(2, kernel * kernel * channels * outputs);
         let dy = numbers(3, BATCH * spec.output().unwrap().iter().product::<usize>());
-        let (_, want) = reference::conv2d(spec, &x, &w, &dy).unwrap();
+        let (want_dx, want) = reference::conv2d(spec, &x, &w, &dy).unwrap();
         for isa in isas() {
+            let dx = on_threads(|pool| {
+                let mut dx = vec![f32::NAN; x.len()];
+                conv2d_input_gradient(isa, pool, spec, &w, &dy, &mut dx).unwrap();
+                dx
+            });
+            close(&format!("{isa} input {spec:?}"), &dx, &want_dx);
             let op = FilterGradient::new(isa, spec).unwrap();
             let got = on_threads(|pool| {
                 let mut filter = vec![f32::NAN; op.filter_len()];
@@ -150,6 +156,7 @@ fn batch_norms() {
                     gamma: &gamma,
                     beta: &beta,
                     activation,
+                    of_batch: true,
                 };
                 let all = on_threads(|pool| {
                     let mut dx = vec![f32::NAN; x.len()];
@@ -166,6 +173,21 @@ fn batch_norms() {
                 close(&format!("{what} dx"), dx, &want_dx);
                 close(&format!("{what} dgamma"), &rest[..channels], &want_dgamma);
                 close(&format!("{what} dbeta"), &rest[channels..], &want_dbeta);
+            }
+        }
+    }
+}
+
+#[test]
+fn activations() {
+    let features = [-1.0, -0.0, 0.0, 1e-30, 3.0, 5.999, 6.0, 7.0, f32::NAN, f32::INFINITY];
+    let dy = [2.0; 10];
+    for isa in isas() {
+        for (activation, open) in [(Activation::Relu, 3..8), (Activation::Relu6, 3..6)] {
+            let mut dx = [f32::NAN; 10];
+            activation_gradient(isa, &Pool::single(), activation, &features, &dy, &mut dx);
+            for (index, dx) in dx.into_iter().enumerate() {
+                assert_eq!(dx, if open.contains(&index) { 2.0 } else { 0.0 }, "{isa} {index}");
             }
         }
     }
