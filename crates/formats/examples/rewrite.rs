@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::{env, fs};
 
-use mobilenet_formats::{Limits, npy, safetensors, tflite};
+use mobilenet_formats::{Limits, npy, onnx, safetensors, tflite};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let paths: Vec<String> = env::args().skip(1).collect();
@@ -30,5 +30,8 @@ fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
         let tensors = names.iter().map(|name| file.tensor(name)).collect::<Result<Vec<_>, _>>()?;
         return Ok(safetensors::write(names.into_iter().zip(&tensors), file.metadata())?);
     }
-    Err("neither TFLite nor NumPy nor safetensors".into())
+    if onnx::detect(bytes) {
+        return Ok(onnx::write(&onnx::read(bytes, &limits)?));
+    }
+    Err("neither ONNX nor TFLite nor NumPy nor safetensors".into())
 }

@@ -1,9 +1,11 @@
 //! The real files of `../shared/formats` and `../shared/golden`: read, written and read again.
 //! Skipped, with the reason printed, where that folder is absent.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 
-use mobilenet_formats::{Limits, npy, safetensors, tflite};
+use mobilenet_formats::{DType, Limits, MemoryFiles, keras, npy, onnx, safetensors, tflite};
 
 /// The reference data, if it is there.
 fn shared(path: &str) -> Option<PathBuf> {
@@ -47,6 +49,36 @@ fn tflite_files_round_trip_with_every_constant() {
             assert!(model.operator_code(operator).unwrap().builtin().name().is_some());
         }
     }
+}
+
+#[test]
+fn the_onnx_file_round_trips_with_every_constant() {
+    let Some(bytes) = bytes(&format!("{FOLDER}.onnx")) else { return };
+    assert!(onnx::detect(&bytes));
+    let limits = Limits::default();
+    let model = onnx::read(&bytes, &limits).unwrap();
+    assert_eq!(onnx::read(&onnx::write(&model), &limits).unwrap(), model);
+    let graph = model.graph.as_ref().unwrap();
+    let values = graph.initializer.iter().map(|proto| {
+        let value = proto.to_tensor(&MemoryFiles::default(), &limits).unwrap();
+        assert_eq!(onnx::TensorProto::from_tensor(&proto.name, &value).unwrap().dims, proto.dims);
+        value.len()
+    });
+    // The folded network: weights without batch norm, and a few shapes.
+    assert!(values.sum::<usize>() > 460_000);
+}
+
+#[test]
+fn the_keras_file_has_every_layer_of_the_network() {
+    let Some(bytes) = bytes(&format!("{FOLDER}.h5")) else { return };
+    assert!(keras::detect(&bytes));
+    let model = keras::Model::read(&bytes, &Limits::default()).unwrap();
+    assert_eq!(model.layers.len(), 27 + 27 + 1);
+    let values = model.layers.iter().flat_map(|layer| &layer.weights).map(|(_, value)| value.len());
+    assert_eq!(values.sum::<usize>(), 475_801);
+    let first = model.layer("conv1").unwrap().weight("kernel").unwrap();
+    assert_eq!((first.shape(), first.dtype()), (&[3, 3, 3, 8][..], DType::F32));
+    assert_eq!(model.config.unwrap()["class_name"], "Functional");
 }
 
 #[test]
