@@ -1,7 +1,9 @@
 //! Depthwise convolution: every channel has its own small kernel.
 
 pub(crate) mod body;
+mod flat;
 pub(crate) mod reference;
+mod three;
 
 use crate::aligned::Aligned;
 use crate::error::{Error, Result, check_len, product};
@@ -60,6 +62,20 @@ pub(crate) struct Geometry {
     pub(crate) bias: Aligned,
     /// Floats between the taps of `weights`.
     pub(crate) stride: usize,
+    pub(crate) path: Path,
+    /// A row of padding, where the path wants one.
+    pub(crate) zeros: Aligned,
+}
+
+/// How a geometry is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Pixel by pixel.
+    Any,
+    /// 3x3 in tiles of columns.
+    Three,
+    /// 3x3 with several pixels in a vector.
+    Flat,
 }
 
 impl Depthwise {
@@ -130,12 +146,37 @@ impl Geometry {
         check_len("weights", weights, product("weights", &[taps, channels])?)?;
         check_len("bias", bias.unwrap_or(&[]), bias.map_or(0, |_| channels))?;
         let stride = channels.next_multiple_of(lanes);
-        let mut packed = Aligned::zeros(product("packed weights", &[taps, stride])?);
-        for (to, from) in packed.chunks_exact_mut(stride).zip(weights.chunks_exact(channels)) {
-            to[..channels].copy_from_slice(from);
+        let zeros = Aligned::zeros(0);
+        let mut result = Self {
+            spec,
+            output,
+            weights: Aligned::zeros(product("packed weights", &[taps, stride])?),
+            bias: Aligned::padded(bias.unwrap_or(&[]), stride),
+            stride,
+            path: Path::Any,
+            zeros,
+        };
+        let rows = result.weights.chunks_exact_mut(stride).zip(weights.chunks_exact(channels));
+        rows.for_each(|(to, from)| to[..channels].copy_from_slice(from));
+        if three::fits(&result, lanes) {
+            result.path = Path::Three;
+        } else if flat::fits(&result, lanes) {
+            result.flatten();
         }
-        let bias = Aligned::padded(bias.unwrap_or(&[]), stride);
-        Ok(Self { spec, output, weights: packed, bias, stride })
+        Ok(result)
+    }
+
+    /// Repeats weights and bias over whole vectors.
+    fn flatten(&mut self) {
+        let channels = self.output[2];
+        let stride = self.stride;
+        for row in self.weights.chunks_exact_mut(stride).chain([&mut *self.bias]) {
+            for lane in channels..stride {
+                row[lane] = row[lane - channels];
+            }
+        }
+        self.path = Path::Flat;
+        self.zeros = Aligned::zeros(self.output[1] * channels);
     }
 
     /// Floats of one input image.

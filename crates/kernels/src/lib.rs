@@ -13,6 +13,7 @@ pub mod family;
 pub mod gradients;
 mod isa;
 mod normalize;
+pub mod peak;
 mod pointwise;
 mod pool;
 mod pooling;

@@ -65,6 +65,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `count <= LANES` floats must be readable at `from`.
     unsafe fn load_part(self, from: *const f32, count: usize) -> Self::V;
+    /// The lanes `first..end`, zeros in the others.
+    /// # Safety
+    /// `first <= end <= LANES`, and those floats must be readable; `from` itself need not be.
+    #[inline(always)]
+    unsafe fn load_lanes(self, from: *const f32, first: usize, end: usize) -> Self::V {
+        let mut lanes = [0.0; 16];
+        for (lane, x) in lanes.iter_mut().enumerate().take(end).skip(first) {
+            // SAFETY: the caller's promise.
+            *x = unsafe { *from.wrapping_add(lane) };
+        }
+        // SAFETY: no vector has more than 16 lanes.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
     /// # Safety
     /// `LANES` floats must be writable at `to`.
     unsafe fn store(self, to: *mut f32, x: Self::V);

@@ -1,7 +1,7 @@
-//! Depthwise convolution of output rows: any geometry, one pixel and one vector of channels
-//! at a time.
+//! Depthwise convolution of output rows: the choice of the path, and the path for any geometry,
+//! one pixel and one vector of channels at a time.
 
-use super::{DepthwiseTask, Geometry};
+use super::{DepthwiseTask, Geometry, Path, flat, three};
 use crate::simd::{Body, Simd};
 
 /// Entry of the table.
@@ -26,11 +26,33 @@ impl Body for Rows<'_> {
         }
         assert_eq!(output.len(), rows.len() * row, "output rows");
         let image = geometry.image();
-        for (y, output) in rows.zip(output.chunks_exact_mut(row)) {
-            let input = &input[y / height * image..][..image];
-            for (x, pixel) in output.chunks_exact_mut(channels).enumerate() {
-                any_pixel(simd, geometry, (y % height, x), input, pixel);
-            }
+        let mut y = rows.start;
+        let mut output = output;
+        while y < rows.end {
+            // Rows of one image.
+            let count = (height - y % height).min(rows.end - y);
+            let (part, rest) = output.split_at_mut(count * row);
+            some_rows(simd, geometry, y % height, &input[y / height * image..][..image], part);
+            output = rest;
+            y += count;
+        }
+    }
+}
+
+/// Output rows `y..` of one image by the path that was chosen for the geometry.
+#[inline(always)]
+fn some_rows<S: Simd>(simd: S, geometry: &Geometry, y: usize, image: &[f32], output: &mut [f32]) {
+    let [_, width, channels] = geometry.output;
+    if geometry.path == Path::Flat {
+        return flat::rows(simd, geometry, y, image, output);
+    }
+    for (line, output) in output.chunks_exact_mut(width * channels).enumerate() {
+        if geometry.path == Path::Three {
+            three::row(simd, geometry, y + line, image, output);
+            continue;
+        }
+        for (x, pixel) in output.chunks_exact_mut(channels).enumerate() {
+            any_pixel(simd, geometry, (y + line, x), image, pixel);
         }
     }
 }

@@ -90,6 +90,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_lanes(self, from: *const f32, first: usize, end: usize) -> __m512 {
+        // SAFETY: the caller's promise; masked lanes are not touched.
+        unsafe { _mm512_maskz_loadu_ps(mask(end) & !mask(first), from) }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32, x: __m512) {
         // SAFETY: the caller's promise.
         unsafe { _mm512_storeu_ps(to, x) }

@@ -59,7 +59,13 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn gate(self, x: float32x4_t, y: float32x4_t, low: float32x4_t, high: float32x4_t) -> float32x4_t {
+    fn gate(
+        self,
+        x: float32x4_t,
+        y: float32x4_t,
+        low: float32x4_t,
+        high: float32x4_t,
+    ) -> float32x4_t {
         // SAFETY: the token proves the features.
         unsafe {
             let open = vandq_u32(vcgtq_f32(y, low), vcltq_f32(y, high));
