@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::ops::Range;
 
@@ -87,7 +88,7 @@ pub(crate) fn require_file<'a>(
 /// assert_eq!(files.paths(), ["assets/labels.txt"]);
 /// assert_eq!(files.read("assets/labels.txt").unwrap().unwrap().len(), 17);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct MemoryFiles {
     files: BTreeMap<String, Vec<u8>>,
     folders: BTreeSet<String>,
@@ -135,6 +136,14 @@ impl MemoryFiles {
             files.insert(path, bytes);
         }
         Ok(files)
+    }
+}
+
+impl fmt::Debug for MemoryFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let folders = self.folders().map(|path| (path, None));
+        let files = self.iter().map(|(path, bytes)| (path, Some(bytes.len())));
+        f.debug_map().entries(folders.chain(files)).finish()
     }
 }
 

@@ -33,3 +33,6 @@ struct BlockHandle {
     offset: u64,
     size: u64,
 }
+
+#[cfg(test)]
+mod tests;

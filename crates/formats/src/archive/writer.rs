@@ -10,6 +10,9 @@ use tar::{Builder, EntryType, Header};
 
 use crate::{Error, MemoryFiles, Result};
 
+/// Bytes of a path that fit into a header.
+const NAME_BYTES: usize = 100;
+
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -63,17 +66,28 @@ fn append<W: Write>(
     path: &str,
     content: Option<&[u8]>,
 ) -> io::Result<()> {
+    if path.len() > NAME_BYTES {
+        let name = [path.as_bytes(), b"\0"].concat();
+        builder.append(&header("././@LongLink", EntryType::GNULongName, name.len()), &*name)?;
+    }
+    let kind = if content.is_some() { EntryType::Regular } else { EntryType::Directory };
+    let content = content.unwrap_or_default();
+    builder.append(&header(path, kind, content.len()), content)
+}
+
+/// A header with nothing in it but path (cut off where it is too long), type, size and rights; the
+/// `tar` crate's own way to set a path drops the `./`.
+fn header(path: &str, kind: EntryType, size: usize) -> Header {
     let mut header = Header::new_gnu();
-    header.set_entry_type(if content.is_some() {
-        EntryType::Regular
-    } else {
-        EntryType::Directory
-    });
-    header.set_mode(if content.is_some() { 0o644 } else { 0o755 });
+    if let Some(gnu) = header.as_gnu_mut() {
+        gnu.name.iter_mut().zip(path.bytes()).for_each(|(to, from)| *to = from);
+    }
+    header.set_entry_type(kind);
+    header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    let content = content.unwrap_or_default();
-    header.set_size(content.len() as u64);
-    builder.append_data(&mut header, path, content)
+    header.set_size(size as u64);
+    header.set_cksum();
+    header
 }
