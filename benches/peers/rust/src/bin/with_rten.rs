@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mobilenet_peers::{Error, Options, serve};
-use rten::{Model, ModelOptions, RunOptions, ThreadPool};
+use rten::{ModelOptions, RunOptions, ThreadPool};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 
