@@ -8,7 +8,7 @@ use std::io::{Cursor, Read, Write};
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use crate::error::Within;
-use crate::{Error, ErrorKind, Limits, MemoryFiles, Result};
+use crate::{Error, ErrorKind, Limits, MemoryFiles, Result, paths};
 
 /// Whether `bytes` end in a zip's directory, whatever stands before.
 pub(crate) fn detect(bytes: &[u8]) -> bool {
@@ -37,7 +37,7 @@ pub(crate) fn unpack(bytes: &[u8], limits: &Limits) -> Result<MemoryFiles> {
             continue;
         }
         let name = entry.name().map_err(malformed).within(|| "zip")?.into_owned();
-        let name = safe_name(&name, limits).within(|| "zip")?;
+        let name = paths::plain(&name, limits).within(|| "zip")?;
         let allowed = room.min(limits.file_bytes);
         let mut content = Vec::new();
         entry.by_ref().take(allowed + 1).read_to_end(&mut content).map_err(|error| {
@@ -67,17 +67,6 @@ fn malformed(error: zip::result::ZipError) -> Error {
         _ => ErrorKind::Malformed,
     };
     Error::new(kind, error.to_string()).caused_by(error)
-}
-
-/// A relative path of plain parts.
-fn safe_name(name: &str, limits: &Limits) -> Result<String> {
-    Limits::check("bytes of a path", name.len() as u64, limits.path_bytes as u64)?;
-    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    if name.contains(['\\', ':', '\0']) || !name.split('/').all(plain) {
-        let message = format!("the path `{}` is not plain", name.escape_debug());
-        return Err(Error::new(ErrorKind::UnsafePath, message));
-    }
-    Ok(name.to_owned())
 }
 
 /// Adds an uncompressed zip of `files` behind `front`; its offsets count from the start of `front`.
@@ -124,7 +113,7 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_folder_are_refused() {
-        for path in ["../a", "a/../../b", "/a", "a\\b", "C:a", "a//b", "./a"] {
+        for path in ["../a", "a/../../b", "/a", "a\\b", "C:a", "a//b"] {
             let error =
                 unpack(&archive(&[(path, b"x")], CompressionMethod::Stored), &Limits::default());
             assert_eq!(error.unwrap_err().kind(), ErrorKind::UnsafePath, "{path}");

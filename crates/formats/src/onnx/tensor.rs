@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use super::{DataType, TensorProto};
 use crate::error::Within;
 use crate::tensor::element_count;
-use crate::{DType, Error, ErrorKind, FileSource, Limits, Result, Tensor, TensorData, elements};
+use crate::{
+    DType, Error, ErrorKind, FileSource, Limits, Result, Tensor, TensorData, elements, paths,
+};
 
 /// Every type of the format that the host has too.
 const TYPES: &[(DataType, DType)] = &[
@@ -118,7 +120,7 @@ impl TensorProto {
         limits: &Limits,
     ) -> Result<Cow<'a, [u8]>> {
         let location = self.entry("location").unwrap_or_default();
-        let path = plain_path(location, limits)?;
+        let path = paths::plain(location, limits)?;
         let start = self.number("offset")?.unwrap_or(0);
         let len = self.number("length")?.unwrap_or(expected as u64);
         if len != expected as u64 {
@@ -206,18 +208,4 @@ fn fit<From: Copy + std::fmt::Display, To: TryFrom<From>>(values: &[From]) -> Re
         })
     };
     values.iter().map(convert).collect()
-}
-
-/// A relative path that stays in its folder, without `.` parts.
-fn plain_path(location: &str, limits: &Limits) -> Result<String> {
-    Limits::check("bytes of a path", location.len() as u64, limits.path_bytes as u64)?;
-    let parts: Vec<&str> = location.split('/').filter(|part| *part != ".").collect();
-    let plain =
-        |part: &&str| !part.is_empty() && *part != ".." && !part.contains(['\\', ':', '\0']);
-    if parts.is_empty() || !parts.iter().all(plain) {
-        let message = format!("the path `{}` leaves the model's folder", location.escape_debug());
-        return Err(Error::new(ErrorKind::UnsafePath, message)
-            .hint("put the file beside the model and name it by a relative path"));
-    }
-    Ok(parts.join("/"))
 }
