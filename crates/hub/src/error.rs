@@ -118,9 +118,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        for Attempt { resolver, reason, failure } in &self.0.attempts {
+        // Resolvers that say the same share a line.
+        for group in self.0.attempts.chunk_by(|a, b| a.reason == b.reason) {
+            let names: Vec<_> = group.iter().map(|attempt| attempt.resolver).collect();
+            let Some(Attempt { reason, failure, .. }) = group.first() else { continue };
             let how = if failure.is_some() { "failed" } else { "declined" };
-            write!(f, "\n  {resolver} {how}: {reason}")?;
+            write!(f, "\n  {} {how}: {reason}", names.join(", "))?;
         }
         match &self.0.hint {
             Some(hint) => write!(f, " ({hint})"),

@@ -1,13 +1,14 @@
 //! From an archive to a module in the cache: unpacked into a temporary folder, forced to the disk,
 //! then renamed, so that whoever looks sees all of it or nothing.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mobilenet_formats::Limits;
-use mobilenet_formats::archive::{Entry, unpack};
+use mobilenet_formats::archive::{Entry, archive_error, unpack};
 
 use crate::error::At;
 use crate::layout::{Layout, new_id, remove, sync_folder, write_whole};
@@ -49,57 +50,55 @@ fn whole(root: &Path, package: &Package<'_>, limits: &Limits) -> Result<Manifest
     remove(root).at(root, "remove it")?;
     fs::create_dir_all(root).at(root, "make it")?;
     let archive = File::open(package.archive).at(package.archive, "open it")?;
-    let mut records = Vec::new();
-    unpack(archive, limits, |entry| place(root, entry, &mut records))?;
+    let (mut records, mut folders) = (Vec::new(), BTreeSet::from([root.to_owned()]));
+    unpack(archive, limits, |entry| place(root, entry, &mut records, &mut folders))?;
     let names: Vec<_> = records.iter().map(|file| (file.path.as_str(), file.size)).collect();
     if let Some(lack) = complete::lack(&names) {
         let message = format!("the archive does not hold a whole module: {lack}");
         return Err(Error::new(ErrorKind::Incomplete, message));
     }
-    sync_folder(root);
+    folders.iter().for_each(|folder| sync_folder(folder));
     Ok(Manifest::new(package.handle, package.source, records))
 }
 
-/// Writes one entry of an archive through to the disk.
-fn place(root: &Path, entry: Entry<'_>, records: &mut Vec<Record>) -> Result<()> {
-    match entry {
-        Entry::Folder { path } => {
-            let folder = root.join(plain(path)?);
-            fs::create_dir_all(&folder).at(&folder, "make it")
-        }
-        Entry::File { path, content, .. } => {
-            write_file(&root.join(plain(path)?), content)?;
-            records.push(record(root, path.to_owned())?);
-            Ok(())
-        }
+/// Writes one entry of an archive through to the disk, and notes it and its folder.
+fn place(
+    root: &Path,
+    entry: Entry<'_>,
+    records: &mut Vec<Record>,
+    folders: &mut BTreeSet<PathBuf>,
+) -> Result<()> {
+    let (path, content) = match entry {
+        Entry::Folder { path } => (path, None),
+        Entry::File { path, content, .. } => (path, Some(content)),
+    };
+    let full = root.join(plain(path)?);
+    let folder = if content.is_some() { full.parent().unwrap_or(root) } else { &full };
+    fs::create_dir_all(folder).at(folder, "make it")?;
+    folders.insert(folder.to_owned());
+    if let Some(content) = content {
+        write_file(&full, content)?;
+        records.push(record(root, path.to_owned())?);
     }
+    Ok(())
 }
 
 fn write_file(path: &Path, content: &mut dyn Read) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).at(parent, "make it")?;
-    }
     let mut file = File::create_new(path).at(path, "make it")?;
     copy(content, &mut file, path)?;
-    file.sync_all().at(path, "write it")?;
-    path.parent().into_iter().for_each(sync_folder);
-    Ok(())
+    file.sync_all().at(path, "write it")
 }
 
 /// As `io::copy`, but tells a bad archive from a bad disk.
 fn copy(content: &mut dyn Read, file: &mut File, path: &Path) -> Result<()> {
     let mut block = vec![0; 64 << 10];
     loop {
-        let read = content.read(&mut block).map_err(in_archive)?;
+        let read = content.read(&mut block).map_err(archive_error)?;
         match block.get(..read) {
             None | Some([]) => return Ok(()),
             Some(bytes) => io::Write::write_all(file, bytes).at(path, "write it")?,
         }
     }
-}
-
-fn in_archive(error: io::Error) -> Error {
-    Error::new(ErrorKind::Archive, format!("archive: {error}")).caused_by(error)
 }
 
 /// The reader of archives has looked already; a path out of the folder must not depend on that.

@@ -6,9 +6,11 @@
 
 use std::fs::{self, Metadata};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use mobilenet_formats::Limits;
+use mobilenet_formats::tensorflow::SavedModel;
+use mobilenet_formats::{self as formats, Limits};
 
 use crate::layout::{Layout, write_whole};
 use crate::local::{DEPTH, list};
@@ -92,8 +94,9 @@ fn adopt(layout: &Layout, handle: &str, limits: &Limits) -> Result<State> {
         return Ok(State::Absent);
     }
     let names: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-    if let Some(lack) = complete::lack(&names) {
-        return Ok(State::Damaged(damage(layout, &lack)));
+    let fault = complete::lack(&names).or_else(|| fault(&folder, &files, limits));
+    if let Some(fault) = fault {
+        return Ok(State::Damaged(damage(layout, &fault)));
     }
     let mut records = Vec::new();
     for file in files {
@@ -102,6 +105,23 @@ fn adopt(layout: &Layout, handle: &str, limits: &Limits) -> Result<State> {
     let manifest = Manifest::new(handle, "", records);
     note(layout, &manifest);
     Ok(State::Whole(manifest))
+}
+
+/// What is wrong inside the files of a module that nobody has noted checksums of: the graph cannot
+/// be decoded, or a variable is not there or does not match its own checksum.
+fn fault(folder: &Path, files: &[ModuleFile], limits: &Limits) -> Option<String> {
+    if !files.iter().any(|file| file.path == "saved_model.pb") {
+        return None;
+    }
+    let name = Handle::from_path(folder);
+    let module = ModuleDir::folder(name, folder.to_owned(), files.to_vec());
+    let read = || {
+        let model = SavedModel::open(Arc::new(module), limits)?;
+        model.variable_names().into_iter().try_for_each(|name| model.variable(name).map(drop))
+    };
+    // What we cannot read is not for that reason broken.
+    let broken = |error: &formats::Error| error.kind() != formats::ErrorKind::Unsupported;
+    read().err().filter(broken).map(|error| error.to_string())
 }
 
 /// What a manifest notes about a file that is on the disk.

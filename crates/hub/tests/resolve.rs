@@ -112,13 +112,21 @@ fn what_was_tried_is_in_the_error() {
         ["folder", "archive file", "cache", "archive URL", "Kaggle", "hub URL", "tfhub.dev"]
     );
     let text = error.to_string();
-    for part in ["hub URL failed", "tf-hub-format=compressed", "404", "cache declined"] {
+    for part in [
+        "Kaggle declined: not a model on Kaggle",
+        "hub URL failed",
+        "tf-hub-format=compressed",
+        "404",
+        "cache declined",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 
     let missing = folder.hub().resolve(&handle("/no/such/folder")).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
-    assert!(missing.to_string().contains("/no/such/folder"), "{missing}");
+    let text = missing.to_string();
+    assert!(text.contains("folder, archive file failed: /no/such/folder"), "{text}");
+    assert!(text.contains("hub URL, tfhub.dev declined: not a URL"), "{text}");
 }
 
 #[test]

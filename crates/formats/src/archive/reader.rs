@@ -213,8 +213,9 @@ fn only_zeros(mut reader: impl Read) -> Result<()> {
     }
 }
 
-/// What an `io::Error` from inside the archive means.
-fn archive_error(error: io::Error) -> Error {
+/// What an `io::Error` from reading an entry's content means: of kind [`ErrorKind::Limit`] when the
+/// archive turned out to be a bomb.
+pub fn archive_error(error: io::Error) -> Error {
     let bomb = error.get_ref().is_some_and(|inner| inner.is::<Bomb>());
     let kind = match error.kind() {
         _ if bomb || is_bomb(&error) => ErrorKind::Limit,
