@@ -22,7 +22,8 @@ pub(crate) fn verify(bytes: &[u8], stored: u32) -> Result<()> {
 
 /// As [`verify`], with the masked checksum already computed.
 pub(crate) fn verify_value(actual: u32, stored: u32) -> Result<()> {
-    if actual == stored {
+    // A fuzzer cannot guess checksums; what lies behind them is what it should reach.
+    if actual == stored || cfg!(fuzzing) {
         return Ok(());
     }
     let message = format!("checksum {actual:#010x} of the bytes is not the stored {stored:#010x}");
