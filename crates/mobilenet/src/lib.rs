@@ -15,6 +15,8 @@
 //! # Ok::<(), mobilenet::Error>(())
 //! ```
 
+pub mod builder;
+pub mod family;
 pub mod pipeline;
 
 mod choice;
@@ -43,6 +45,10 @@ pub use signature::{Port, Signature};
 
 pub use mobilenet_engine::{Graph, Node, Plan, StepInfo, Summary};
 pub use mobilenet_formats::{DType, FileSource, Limits, Tensor, TensorData, npy};
-pub use mobilenet_hub::{Handle, Hub, HubOptions, ModuleDir, ModuleFile, Progress};
+pub use mobilenet_hub::{
+    Cache, CacheEntry, EntryState, Handle, Hub, HubOptions, ModuleDir, ModuleFile, Progress,
+};
 pub use mobilenet_kernels::Isa;
-pub use mobilenet_vision::{Crop, DecodeOptions, Image, Labels, Resize, Scratch};
+pub use mobilenet_vision::{
+    Crop, DecodeOptions, Image, Labels, Resize, Scratch, synset, synset_index,
+};
