@@ -1,12 +1,13 @@
-//! General convolution: patches are gathered into rows (with the input's affine map applied,
-//! zeros outside) and multiplied by packed weights.
+//! Convolution as a product of matrices. Inside the image the rows of the product are read where
+//! they lie; at the border (and for dilated kernels everywhere) patches are gathered first.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod pairs;
 pub(crate) mod reference;
 
-use crate::depthwise::reference::positions;
 use crate::error::{Error, Result, check_len, product};
 use crate::isa::Isa;
-use crate::pointwise::{Pointwise, PointwiseSpec};
+use crate::pointwise::{Layout, Pointwise, PointwiseSpec};
 use crate::pool::Pool;
 use crate::table::Kernel;
 use crate::window::{Activation, Window};
@@ -50,6 +51,11 @@ impl Conv2dSpec {
         product("convolution output", &[height, width, self.outputs])?;
         Ok([height, width, self.outputs])
     }
+
+    /// Whether the input is already what is multiplied.
+    fn is_product(&self) -> bool {
+        self.window.is_pointwise() && self.affine.is_none()
+    }
 }
 
 /// A convolution with its weights packed.
@@ -57,7 +63,20 @@ impl Conv2dSpec {
 pub struct Conv2d {
     spec: Conv2dSpec,
     output: [usize; 3],
-    product: Pointwise,
+    method: Method,
+}
+
+/// How a convolution is computed.
+#[derive(Clone)]
+enum Method {
+    /// Patches gathered into rows, then a product.
+    Product(Pointwise),
+    /// A product that reads its rows from the image; only patches at the border are gathered.
+    /// The affine map is in the weights, padding is what the map takes to zero.
+    Direct { product: Pointwise, padding: f32 },
+    /// The first convolution of the smallest networks.
+    #[cfg(target_arch = "x86_64")]
+    Pairs(Box<pairs::Pairs>),
 }
 
 impl Conv2d {
@@ -72,10 +91,9 @@ impl Conv2d {
         let inputs = product("patch", &[ky, kx, spec.input[2]])?;
         let len = product("weights", &[inputs, spec.outputs])?;
         check_len("weights", weights, len)?;
-        let pointwise =
-            PointwiseSpec { inputs, outputs: spec.outputs, activation: spec.activation };
-        let product = Pointwise::new(isa, pointwise, weights, bias)?;
-        Ok(Self { spec, output, product })
+        check_len("bias", bias.unwrap_or(&[]), bias.map_or(0, |_| spec.outputs))?;
+        let method = Method::new(isa, spec, weights, bias)?;
+        Ok(Self { spec, output, method })
     }
 
     /// Its geometry.
@@ -90,12 +108,16 @@ impl Conv2d {
 
     /// The kernel it runs.
     pub fn kernel(&self) -> &'static Kernel {
-        self.product.kernel()
+        match &self.method {
+            Method::Product(product) | Method::Direct { product, .. } => product.kernel(),
+            #[cfg(target_arch = "x86_64")]
+            Method::Pairs(pairs) => pairs.kernel(),
+        }
     }
 
     /// Floats of scratch memory that [`run`](Self::run) needs for so many threads.
     pub fn scratch_len(&self, threads: usize) -> usize {
-        if self.is_plain() { 0 } else { threads * self.patches() }
+        threads * self.patches()
     }
 
     /// Computes `output`, `[batch, height, width, outputs]`, from `input`,
@@ -115,53 +137,196 @@ impl Conv2d {
         let image: usize = self.spec.input.iter().product();
         assert_eq!(input.len(), batch * image, "convolution input");
         assert_eq!(output.len(), batch * height * width * outputs, "convolution output");
-        if self.is_plain() {
-            return self.product.run(pool, batch * height * width, input, output);
+        if let Some(product) = self.plain() {
+            return product.run(pool, batch * height * width, input, output);
         }
         let scratch = (scratch, self.patches());
-        pool.for_each_chunk_scratch(output, width * outputs, scratch, &|y, output, patches| {
-            self.gather(&input[y / height * image..][..image], y % height, patches);
-            self.product.run_rows(patches, output);
+        let (row, rows) = (width * outputs, rows_per_task(height));
+        pool.for_each_chunk_scratch(output, rows * row, scratch, &|index, output, patches| {
+            for (line, output) in output.chunks_exact_mut(row.max(1)).enumerate() {
+                let y = index * rows + line;
+                self.row(&input[y / height * image..][..image], y % height, output, patches);
+            }
         });
     }
 
-    /// Whether the input is already what is multiplied.
-    fn is_plain(&self) -> bool {
-        self.spec.window.is_pointwise() && self.spec.affine.is_none()
-    }
-
-    /// Floats in the patches of one output row.
-    fn patches(&self) -> usize {
-        self.output[1] * self.product.spec().inputs
-    }
-
-    /// Writes the patches of output row `y`: `[width, kernel height, kernel width, channels]`.
-    fn gather(&self, image: &[f32], y: usize, patches: &mut [f32]) {
-        let [height, width, channels] = self.spec.input;
-        let window = &self.spec.window;
-        let [kernel_height, kernel_width] = window.kernel;
-        let ys = window.taps(0, y, height);
-        for (x, patch) in patches.chunks_exact_mut(self.product.spec().inputs).enumerate() {
-            let xs = window.taps(1, x, width);
-            for (ky, kx, _) in positions([kernel_height, kernel_width, 1]) {
-                let to = &mut patch[(ky * kernel_width + kx) * channels..][..channels];
-                if !(ys.0..ys.1).contains(&ky) || !(xs.0..xs.1).contains(&kx) {
-                    to.fill(0.0);
-                    continue;
-                }
-                let iy = (window.start(0, y) + (ky * window.dilation[0]) as isize) as usize;
-                let ix = (window.start(1, x) + (kx * window.dilation[1]) as isize) as usize;
-                self.copy(&image[(iy * width + ix) * channels..][..channels], to);
-            }
+    /// The product that is all of the convolution.
+    fn plain(&self) -> Option<&Pointwise> {
+        match &self.method {
+            Method::Product(product) if self.spec.is_product() => Some(product),
+            _ => None,
         }
     }
 
-    fn copy(&self, from: &[f32], to: &mut [f32]) {
-        let Some(Affine { scale, offset }) = self.spec.affine else {
-            return to.copy_from_slice(from);
+    /// Floats of scratch memory for one output row.
+    fn patches(&self) -> usize {
+        let [kernel_height, kernel_width] = self.spec.window.kernel;
+        let patch = kernel_height * kernel_width * self.spec.input[2];
+        match &self.method {
+            Method::Product(_) if self.spec.is_product() => 0,
+            Method::Product(_) | Method::Direct { .. } => self.output[1] * patch,
+            #[cfg(target_arch = "x86_64")]
+            Method::Pairs(_) => 0,
+        }
+    }
+
+    /// Computes output row `y` of an image.
+    fn row(&self, image: &[f32], y: usize, output: &mut [f32], patches: &mut [f32]) {
+        match &self.method {
+            Method::Product(product) => {
+                let affine = self.spec.affine.unwrap_or(IDENTITY);
+                self.gathered(product, (affine, 0.0), (image, y, 0), output, patches);
+            }
+            Method::Direct { product, padding } => {
+                self.direct(product, *padding, image, y, output, patches);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Method::Pairs(pairs) => pairs.row(image, y, output),
+        }
+    }
+
+    /// An output row whose inner part is read from the image.
+    fn direct(
+        &self,
+        product: &Pointwise,
+        padding: f32,
+        image: &[f32],
+        y: usize,
+        output: &mut [f32],
+        patches: &mut [f32],
+    ) {
+        let Conv2dSpec { input: [_, width, channels], outputs, window, .. } = self.spec;
+        let mut gather = |first: usize, output: &mut [f32]| {
+            let at = (image, y, first);
+            self.gathered(product, (IDENTITY, padding), at, output, patches);
         };
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = from * scale + offset;
+        let (first, last) = self.inner(y);
+        let (left, rest) = output.split_at_mut(first * outputs);
+        let (inner, right) = rest.split_at_mut((last - first) * outputs);
+        gather(0, left);
+        gather(last, right);
+        if first < last {
+            let layout = Layout {
+                segments: window.kernel[0],
+                segment_stride: width * channels,
+                run: window.kernel[1] * channels,
+                row_stride: window.stride[1] * channels,
+            };
+            let row = window.start(0, y) as usize;
+            let start = (row * width + window.start(1, first) as usize) * channels;
+            product.run_layout(layout, &image[start..], inner);
+        }
+    }
+
+    /// The output columns `first..last` of row `y` that no padding touches.
+    fn inner(&self, y: usize) -> (usize, usize) {
+        let window = &self.spec.window;
+        let [height, width, _] = self.spec.input;
+        let whole = |axis, out, size| window.taps(axis, out, size) == (0, window.kernel[axis]);
+        let columns = self.output[1];
+        if !whole(0, y, height) {
+            return (columns, columns);
+        }
+        let first = (0..columns).find(|&x| whole(1, x, width)).unwrap_or(columns);
+        let last = (first..columns).rfind(|&x| whole(1, x, width)).map_or(first, |x| x + 1);
+        (first, last)
+    }
+
+    /// Columns `first..` of output row `y`, by a product of gathered patches.
+    fn gathered(
+        &self,
+        product: &Pointwise,
+        map: (Affine, f32),
+        (image, y, first): (&[f32], usize, usize),
+        output: &mut [f32],
+        patches: &mut [f32],
+    ) {
+        let inputs = product.spec().inputs;
+        let patches = &mut patches[..output.len() / self.spec.outputs * inputs];
+        for (x, patch) in patches.chunks_exact_mut(inputs).enumerate() {
+            self.gather(map, image, (y, first + x), patch);
+        }
+        product.run_rows(patches, output);
+    }
+
+    /// Writes the patch under output `(y, x)`: `[kernel height, kernel width, channels]`.
+    fn gather(
+        &self,
+        (affine, padding): (Affine, f32),
+        image: &[f32],
+        (y, x): (usize, usize),
+        patch: &mut [f32],
+    ) {
+        let [height, width, channels] = self.spec.input;
+        let window = &self.spec.window;
+        let (ys, xs) = (window.taps(0, y, height), window.taps(1, x, width));
+        for (tap, to) in patch.chunks_exact_mut(channels).enumerate() {
+            let (ky, kx) = (tap / window.kernel[1], tap % window.kernel[1]);
+            if !(ys.0..ys.1).contains(&ky) || !(xs.0..xs.1).contains(&kx) {
+                to.fill(padding);
+                continue;
+            }
+            let iy = (window.start(0, y) + (ky * window.dilation[0]) as isize) as usize;
+            let ix = (window.start(1, x) + (kx * window.dilation[1]) as isize) as usize;
+            let from = &image[(iy * width + ix) * channels..][..channels];
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from * affine.scale + affine.offset;
+            }
+        }
+    }
+}
+
+const IDENTITY: Affine = Affine { scale: 1.0, offset: 0.0 };
+
+/// Output rows in a task: enough tasks for a few threads, whatever their number.
+fn rows_per_task(height: usize) -> usize {
+    height.div_ceil(16).max(1)
+}
+
+impl Method {
+    fn new(isa: Isa, spec: Conv2dSpec, weights: &[f32], bias: Option<&[f32]>) -> Result<Self> {
+        let inputs = weights.len() / spec.outputs;
+        let pointwise =
+            PointwiseSpec { inputs, outputs: spec.outputs, activation: spec.activation };
+        let affine = spec.affine.unwrap_or(IDENTITY);
+        let direct = spec.window.dilation == [1, 1] && affine.scale != 0.0;
+        if spec.is_product() || !direct {
+            return Ok(Self::Product(Pointwise::new(isa, pointwise, weights, bias)?));
+        }
+        let folded = Folded::new(spec, affine, weights, bias);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(pairs) = pairs::Pairs::new(isa, spec, &folded) {
+            return Ok(Self::Pairs(Box::new(pairs)));
+        }
+        let product = Pointwise::new(isa, pointwise, &folded.weights, Some(&folded.bias))?;
+        Ok(Self::Direct { product, padding: folded.padding })
+    }
+}
+
+/// Weights and bias that have taken in the affine map of the input.
+pub(crate) struct Folded {
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    /// The pixel that the map takes to zero: what lies around the image.
+    padding: f32,
+}
+
+impl Folded {
+    /// `w (s x + o) = (w s) x + w o`, and the padding `-o / s` makes it zero.
+    fn new(spec: Conv2dSpec, affine: Affine, weights: &[f32], bias: Option<&[f32]>) -> Self {
+        let mut sums: Vec<f64> = bias.map_or_else(
+            || vec![0.0; spec.outputs],
+            |bias| bias.iter().map(|&x| f64::from(x)).collect(),
+        );
+        for row in weights.chunks_exact(spec.outputs) {
+            for (sum, weight) in sums.iter_mut().zip(row) {
+                *sum += f64::from(affine.offset) * f64::from(*weight);
+            }
+        }
+        Self {
+            weights: weights.iter().map(|weight| weight * affine.scale).collect(),
+            bias: sums.into_iter().map(|sum| sum as f32).collect(),
+            padding: -affine.offset / affine.scale,
         }
     }
 }

@@ -19,6 +19,33 @@ pub fn scale_shift(
     input: &[f32],
     output: &mut [f32],
 ) {
+    scale_rows(isa, pool, (None, scale, shift), activation, input, output);
+}
+
+/// `output = (input - mean[c]) * scale[c] + shift[c]`: as [`scale_shift`], but exact where mean
+/// and input nearly cancel.
+///
+/// # Panics
+/// If the slices do not fit each other.
+pub fn normalize(
+    isa: Isa,
+    pool: &Pool,
+    (mean, scale, shift): (&[f32], &[f32], &[f32]),
+    input: &[f32],
+    output: &mut [f32],
+) {
+    assert_eq!(mean.len(), scale.len(), "mean");
+    scale_rows(isa, pool, (Some(mean), scale, shift), Activation::None, input, output);
+}
+
+fn scale_rows(
+    isa: Isa,
+    pool: &Pool,
+    (center, scale, shift): (Option<&[f32]>, &[f32], &[f32]),
+    activation: Activation,
+    input: &[f32],
+    output: &mut [f32],
+) {
     let channels = scale.len();
     assert_eq!(shift.len(), channels, "shift");
     assert_eq!(input.len(), output.len(), "scaled slices");
@@ -26,7 +53,7 @@ pub fn scale_shift(
     let chunk = rows_per_chunk(channels) * channels;
     pool.for_each_chunk(output, chunk, &|index, output| {
         let input = &input[index * chunk..][..output.len()];
-        simd::call(isa, ScaleShift { scale, shift, center: None, activation, input, output });
+        simd::call(isa, ScaleShift { scale, shift, center, activation, input, output });
     });
 }
 

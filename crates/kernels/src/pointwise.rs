@@ -123,8 +123,14 @@ impl Pointwise {
     /// Some rows, in the calling thread.
     #[inline]
     pub(crate) fn run_rows(&self, input: &[f32], output: &mut [f32]) {
+        self.run_layout(Layout::dense(self.spec.inputs), input, output);
+    }
+
+    /// Some rows whose inputs lie as `layout` says, in the calling thread.
+    #[inline]
+    pub(crate) fn run_layout(&self, layout: Layout, input: &[f32], output: &mut [f32]) {
         let columns = 0..self.spec.outputs;
-        (self.function)(PointwiseTask { packed: &self.packed, columns, input, output });
+        (self.function)(PointwiseTask { packed: &self.packed, columns, input, layout, output });
     }
 
     /// One row, split by output channels.
@@ -134,7 +140,8 @@ impl Pointwise {
         let chunk = panels.div_ceil(pool.threads()).max(8) * panel;
         pool.for_each_chunk(output, chunk, &|index, output| {
             let columns = index * chunk..index * chunk + output.len();
-            (self.function)(PointwiseTask { packed: &self.packed, columns, input, output });
+            let layout = Layout::dense(self.spec.inputs);
+            (self.function)(PointwiseTask { packed: &self.packed, columns, input, layout, output });
         });
     }
 }
@@ -204,8 +211,34 @@ pub(crate) struct PointwiseTask<'a> {
     pub(crate) packed: &'a Packed,
     /// Output channels; starts at a panel.
     pub(crate) columns: Range<usize>,
-    /// `[rows, inputs]`.
     pub(crate) input: &'a [f32],
+    pub(crate) layout: Layout,
     /// `[rows, columns]`.
     pub(crate) output: &'a mut [f32],
+}
+
+/// Where the inputs of a row of the product lie: `segments` runs of `run` floats each,
+/// `segment_stride` apart; the next row begins `row_stride` later. For a pointwise convolution
+/// a row is one run; for others it is a run from each image row under the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) segments: usize,
+    pub(crate) segment_stride: usize,
+    pub(crate) run: usize,
+    pub(crate) row_stride: usize,
+}
+
+impl Layout {
+    /// Rows of `inputs` floats, one after the other.
+    pub(crate) fn dense(inputs: usize) -> Self {
+        Self { segments: 1, segment_stride: 0, run: inputs, row_stride: inputs }
+    }
+
+    /// Floats from the first input to the end of the last of so many rows.
+    pub(crate) fn reach(&self, rows: usize) -> usize {
+        if rows == 0 || self.segments == 0 {
+            return 0;
+        }
+        (rows - 1) * self.row_stride + (self.segments - 1) * self.segment_stride + self.run
+    }
 }

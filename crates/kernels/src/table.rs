@@ -2,6 +2,8 @@
 //! function. Dispatch takes the first line that fits; tests and benches run every line.
 //! A new kernel is one file and one line here.
 
+#[cfg(target_arch = "x86_64")]
+use crate::conv2d::pairs::{self, PairsTask};
 use crate::depthwise::{DepthwiseTask, body as depthwise};
 use crate::error::{Error, Result};
 use crate::isa::Isa;
@@ -33,6 +35,9 @@ pub(crate) enum Function {
     Pointwise(fn(PointwiseTask<'_>)),
     /// Depthwise convolution of output rows.
     Depthwise(fn(DepthwiseTask<'_>)),
+    /// First convolution with two taps in a vector.
+    #[cfg(target_arch = "x86_64")]
+    Pairs(fn(PairsTask<'_>)),
 }
 
 macro_rules! kernels {
@@ -73,6 +78,9 @@ pub static KERNELS: &[Kernel] = kernels! {
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     "depthwise_f32_4x4__simd128" Depthwise Simd128 [4, 4] depthwise::entry::<Simd128>;
     "depthwise_f32_4x8__portable" Depthwise Portable [4, 8] depthwise::entry::<Portable>;
+
+    #[cfg(target_arch = "x86_64")]
+    "first_f32_16x8__avx512" Pairs Avx512 [16, 8] pairs::entry;
 };
 
 /// The kernel called `name`, if this CPU can run it.
@@ -104,8 +112,14 @@ pub(crate) fn pick_depthwise(isa: Isa) -> Result<&'static Kernel> {
     first(isa, |kernel| matches!(kernel.function, Function::Depthwise(_)))
 }
 
+/// The kernel for a first convolution with few outputs.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn pick_pairs(isa: Isa) -> Result<&'static Kernel> {
+    first(isa, |kernel| matches!(kernel.function, Function::Pairs(_)))
+}
+
 impl Kernel {
-    /// The op it computes: `pointwise`, `depthwise`.
+    /// The op it computes: `pointwise`, `depthwise`, `first`.
     pub fn op(&self) -> &'static str {
         self.name.split('_').next().unwrap_or(self.name)
     }
@@ -121,6 +135,14 @@ impl Kernel {
         match self.function {
             Function::Depthwise(function) => Ok(function),
             _ => Err(Error::kernel(format!("{} is no depthwise kernel", self.name))),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn pairs(&self) -> Result<fn(PairsTask<'_>)> {
+        match self.function {
+            Function::Pairs(function) => Ok(function),
+            _ => Err(Error::kernel(format!("{} is no first-convolution kernel", self.name))),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Each output value is `bias + a[0] b[0] + a[1] b[1] …` in this order, whatever the tile,
 //! so results do not depend on how rows were split.
 
-use super::PointwiseTask;
+use super::{Layout, PointwiseTask};
 use crate::simd::{Body, Simd};
 
 /// Entry of the table: tiles of `MR` rows by `NV` vectors.
@@ -20,7 +20,7 @@ impl<const MR: usize, const NV: usize> Body for Rows<'_, MR, NV> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let task = self.0;
-        let (packed, width) = (task.packed, task.columns.len());
+        let (packed, layout, width) = (task.packed, task.layout, task.columns.len());
         if width == 0 || task.output.is_empty() {
             return;
         }
@@ -30,17 +30,18 @@ impl<const MR: usize, const NV: usize> Body for Rows<'_, MR, NV> {
         assert!(task.columns.start.is_multiple_of(NV * S::LANES), "columns start at a panel");
         assert!(task.columns.end <= packed.outputs, "columns");
         assert!(packed.weights.len() >= padded * packed.inputs && packed.bias.len() >= padded);
-        assert!(task.output.len() == rows * width && task.input.len() >= rows * packed.inputs);
+        assert!(task.output.len() == rows * width && task.input.len() >= layout.reach(rows));
+        assert_eq!(layout.segments * layout.run, packed.inputs, "inputs of a row");
         let (low, high) = packed.bounds;
         let k = packed.inputs;
         let mut first = task.columns.start;
         while first < task.columns.end {
             let valid = (task.columns.end - first).min(NV * S::LANES);
-            // SAFETY: by the asserts above, `rows` rows of `k` inputs and `width` outputs exist,
+            // SAFETY: by the asserts above, `rows` rows of inputs and `width` outputs exist,
             // and the panel at `first` holds `k` rows of `valid` columns rounded up to vectors.
             unsafe {
                 let panel = Panel {
-                    k,
+                    layout,
                     rows,
                     valid,
                     input: task.input.as_ptr(),
@@ -78,7 +79,7 @@ unsafe fn narrow<S: Simd, const MR: usize, const NV: usize>(simd: S, panel: &Pan
 
 /// Columns of the weights and the rows to multiply by them.
 struct Panel<S: Simd> {
-    k: usize,
+    layout: Layout,
     rows: usize,
     /// Columns that exist.
     valid: usize,
@@ -131,7 +132,9 @@ impl<S: Simd> Panel<S> {
     unsafe fn tile<const ROWS: usize, const NV: usize>(&self, simd: S, row: usize) {
         // SAFETY: row and column numbers below stay inside the panel by the caller's promise.
         unsafe {
-            let input = self.input.add(row * self.k);
+            let Layout { segments, segment_stride, run, row_stride } = self.layout;
+            let mut input = self.input.add(row * row_stride);
+            let mut packed = self.weights;
             let mut sums = [[simd.splat(0.0); NV]; ROWS];
             for vector in 0..NV {
                 let bias = simd.load(self.bias.add(vector * S::LANES));
@@ -139,17 +142,21 @@ impl<S: Simd> Panel<S> {
                     sum[vector] = bias;
                 }
             }
-            for tap in 0..self.k {
-                let mut weights = [simd.splat(0.0); NV];
-                for (vector, weight) in weights.iter_mut().enumerate() {
-                    *weight = simd.load(self.weights.add((tap * NV + vector) * S::LANES));
-                }
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    let x = simd.splat(*input.add(r * self.k + tap));
-                    for (sum, weight) in sum.iter_mut().zip(weights) {
-                        *sum = simd.fma(x, weight, *sum);
+            for _ in 0..segments {
+                for tap in 0..run {
+                    let mut weights = [simd.splat(0.0); NV];
+                    for (vector, weight) in weights.iter_mut().enumerate() {
+                        *weight = simd.load(packed.add(vector * S::LANES));
+                    }
+                    packed = packed.add(NV * S::LANES);
+                    for (r, sum) in sums.iter_mut().enumerate() {
+                        let x = simd.splat(*input.add(r * row_stride + tap));
+                        for (sum, weight) in sum.iter_mut().zip(weights) {
+                            *sum = simd.fma(x, weight, *sum);
+                        }
                     }
                 }
+                input = input.wrapping_add(segment_stride);
             }
             for (r, sum) in sums.into_iter().enumerate() {
                 self.store(simd, row + r, sum);

@@ -1,0 +1,219 @@
+//! The first convolution where it has at most 8 outputs (AVX-512): 3x3 of 3 channels, stride 2.
+//!
+//! Eight outputs fill half a vector. The other half takes a second tap of the same pixel: two
+//! neighbouring input floats are broadcast together, even lanes hold the sums of the first,
+//! odd lanes those of the second, and the halves are added at the end. The 9 floats of a kernel
+//! row are four pairs and a single one, so 15 steps do the work of 27 half-empty ones.
+
+use super::{Conv2dSpec, Folded};
+use crate::aligned::Aligned;
+use crate::isa::Isa;
+use crate::simd::Avx512;
+use crate::table::{self, Kernel};
+use crate::window::{Padding, Window};
+use std::arch::x86_64::*;
+
+/// Floats under a kernel row.
+const RUN: usize = 9;
+/// Steps for a kernel row: four pairs and a single.
+const STEPS: usize = 5;
+/// Outputs of a pixel, padded.
+const OUTPUTS: usize = 8;
+/// Pixels in a full tile.
+const TILE: usize = 16;
+
+/// A first convolution with its weights packed.
+#[derive(Clone)]
+pub(crate) struct Pairs {
+    spec: Conv2dSpec,
+    columns: usize,
+    kernel: &'static Kernel,
+    function: fn(PairsTask<'_>),
+    packed: Packed,
+    /// A row of padding.
+    padding: Vec<f32>,
+}
+
+/// What the kernel reads.
+#[derive(Clone)]
+pub(crate) struct Packed {
+    /// `[3 * STEPS, 16]`.
+    weights: Aligned,
+    /// In even lanes.
+    bias: Aligned,
+    bounds: (f32, f32),
+}
+
+/// Some pixels of an output row.
+pub(crate) struct PairsTask<'a> {
+    packed: &'a Packed,
+    /// The three rows from the first pixel's first tap on; pixels are 6 floats apart.
+    rows: [&'a [f32]; 3],
+    /// `[pixels, 8]`.
+    output: &'a mut [f32],
+}
+
+impl Pairs {
+    /// Packs the weights if the convolution is of this kind.
+    pub(crate) fn new(isa: Isa, spec: Conv2dSpec, folded: &Folded) -> Option<Self> {
+        let Conv2dSpec { input: [height, width, channels], outputs, window, .. } = spec;
+        let same = Window::same([3, 3], [2, 2], [1, 1], [height, width]);
+        let fits = channels == 3 && outputs == OUTPUTS && window == same && width >= 3;
+        if isa != Isa::Avx512 || !fits {
+            return None;
+        }
+        let kernel = table::pick_pairs(isa).ok()?;
+        let mut weights = Aligned::zeros(3 * STEPS * 16);
+        for (tap, row) in folded.weights.chunks_exact(OUTPUTS).enumerate() {
+            let (ky, float) = (tap / RUN, tap % RUN);
+            let step = &mut weights[(ky * STEPS + float / 2) * 16..][..16];
+            for (output, weight) in row.iter().enumerate() {
+                step[2 * output + float % 2] = *weight;
+            }
+        }
+        let mut bias = Aligned::zeros(16);
+        folded.bias.iter().enumerate().for_each(|(output, value)| bias[2 * output] = *value);
+        Some(Self {
+            spec,
+            columns: width.div_ceil(2),
+            kernel,
+            function: kernel.pairs().ok()?,
+            packed: Packed { weights, bias, bounds: spec.activation.bounds() },
+            padding: vec![folded.padding; width * 3],
+        })
+    }
+
+    pub(crate) fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
+    /// Output row `y` of an image.
+    pub(crate) fn row(&self, image: &[f32], y: usize, output: &mut [f32]) {
+        let [height, width, _] = self.spec.input;
+        let Padding { left, .. } = self.spec.window.padding;
+        let lines = self.spec.window.start(0, y);
+        let rows: [&[f32]; 3] = std::array::from_fn(|ky| {
+            let line = usize::try_from(lines + ky as isize).ok().filter(|&line| line < height);
+            line.map_or(&self.padding[..], |line| &image[line * width * 3..][..width * 3])
+        });
+        // Pixels whose three columns are inside.
+        let last = (width + left - 3) / 2 + 1;
+        let (head, rest) = output.split_at_mut(left * OUTPUTS);
+        let (inner, tail) = rest.split_at_mut((last - left) * OUTPUTS);
+        if left == 1 {
+            self.border(rows, 0, head);
+        }
+        let start = left * (2 - left) * 3;
+        let inside = rows.map(|row| row.get(start..).unwrap_or(&[]));
+        (self.function)(PairsTask { packed: &self.packed, rows: inside, output: inner });
+        if last < self.columns {
+            self.border(rows, last, tail);
+        }
+    }
+
+    /// One pixel at the border, from a patch with the padding written out.
+    fn border(&self, rows: [&[f32]; 3], x: usize, output: &mut [f32]) {
+        let mut patch = [[self.packed_padding(); RUN]; 3];
+        let start = self.spec.window.start(1, x) * 3;
+        for (to, from) in patch.iter_mut().zip(rows) {
+            for (float, to) in to.iter_mut().enumerate() {
+                let at = usize::try_from(start + float as isize).ok();
+                *to = at.and_then(|at| from.get(at)).copied().unwrap_or(*to);
+            }
+        }
+        let rows = [&patch[0][..], &patch[1][..], &patch[2][..]];
+        (self.function)(PairsTask { packed: &self.packed, rows, output });
+    }
+
+    fn packed_padding(&self) -> f32 {
+        self.padding.first().copied().unwrap_or(0.0)
+    }
+}
+
+/// Entry of the table.
+pub(crate) fn entry(task: PairsTask<'_>) {
+    if <Avx512 as crate::simd::Simd>::new().is_some() {
+        // SAFETY: the token proves the features.
+        unsafe { pixels(task) }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn pixels(task: PairsTask<'_>) {
+    let PairsTask { packed, rows, output } = task;
+    let count = output.len() / OUTPUTS;
+    if count == 0 {
+        return;
+    }
+    let reach = (count - 1) * 6 + RUN;
+    assert!(output.len() == count * OUTPUTS && rows.iter().all(|row| row.len() >= reach));
+    assert!(packed.weights.len() == 3 * STEPS * 16 && packed.bias.len() == 16);
+    let mut pixel = 0;
+    // SAFETY: pixels `pixel..pixel + N` are below `count`, so by the asserts their 9 floats of
+    // each row and their 8 outputs exist.
+    unsafe {
+        while pixel + TILE <= count {
+            tile::<TILE>(packed, rows, output, pixel);
+            pixel += TILE;
+        }
+        while pixel + 4 <= count {
+            tile::<4>(packed, rows, output, pixel);
+            pixel += 4;
+        }
+        while pixel < count {
+            tile::<1>(packed, rows, output, pixel);
+            pixel += 1;
+        }
+    }
+}
+
+/// `N` pixels from `pixel` on.
+///
+/// # Safety
+/// Their inputs and outputs exist.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn tile<const N: usize>(
+    packed: &Packed,
+    rows: [&[f32]; 3],
+    output: &mut [f32],
+    pixel: usize,
+) {
+    // SAFETY: the caller's promise; weights and bias were checked by `pixels`.
+    unsafe {
+        let mut sums = [_mm512_loadu_ps(packed.bias.as_ptr()); N];
+        for (ky, row) in rows.into_iter().enumerate() {
+            let row = row.as_ptr().add(pixel * 6);
+            let weights = packed.weights.as_ptr().add(ky * STEPS * 16);
+            for step in 0..STEPS {
+                let weight = _mm512_loadu_ps(weights.add(step * 16));
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    let from = row.add(n * 6 + step * 2);
+                    let x = if step < 4 {
+                        let pair = from.cast::<f64>().read_unaligned();
+                        _mm512_castpd_ps(_mm512_set1_pd(pair))
+                    } else {
+                        _mm512_set1_ps(*from)
+                    };
+                    *sum = _mm512_fmadd_ps(x, weight, *sum);
+                }
+            }
+        }
+        let (low, high) = (_mm512_set1_ps(packed.bounds.0), _mm512_set1_ps(packed.bounds.1));
+        let clamp = |x| _mm512_min_ps(high, _mm512_max_ps(low, x));
+        let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        let to = output.as_mut_ptr().add(pixel * OUTPUTS);
+        for n in (0..N).step_by(2) {
+            let (a, b) = (sums[n], sums[(n + 1).min(N - 1)]);
+            let first = _mm512_permutex2var_ps(a, even, b);
+            let second = _mm512_permutex2var_ps(a, odd, b);
+            let sum = clamp(_mm512_add_ps(first, second));
+            if n + 1 < N {
+                _mm512_storeu_ps(to.add(n * OUTPUTS), sum);
+            } else {
+                _mm256_storeu_ps(to.add(n * OUTPUTS), _mm512_castps512_ps256(sum));
+            }
+        }
+    }
+}
