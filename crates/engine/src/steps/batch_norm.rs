@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mobilenet_kernels::{
-    Activation, BatchNormOutput, BatchNormSpec, Isa, batch_norm_train, scale_shift,
+    Activation, BatchNormOutput, BatchNormSpec, Isa, batch_norm_train, normalize,
 };
 
 use super::{Call, Kernel, Recipe, Site, floats, floats_mut, refused};
@@ -85,24 +85,19 @@ impl Kernel for Given {
     }
 
     fn scratch_bytes(&self) -> usize {
-        self.channels.saturating_mul(8)
+        self.channels.saturating_mul(4)
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
         let [x, gamma, beta, mean, variance] = [0, 1, 2, 3, 4].map(|i| floats(call.inputs[i]));
-        let (scale, shift) = floats_mut(call.scratch)?.split_at_mut(self.channels);
-        let statistics = mean?.iter().zip(variance?);
-        let parameters = gamma?.iter().zip(beta?).zip(statistics);
-        for ((scale, shift), ((gamma, beta), (mean, variance))) in
-            scale.iter_mut().zip(&mut *shift).zip(parameters)
-        {
+        let scale = &mut floats_mut(call.scratch)?[..self.channels];
+        let (gamma, beta, mean) = (gamma?, beta?, mean?);
+        for ((scale, gamma), variance) in scale.iter_mut().zip(gamma).zip(variance?) {
             let deviation = (f64::from(*variance) + f64::from(self.epsilon)).sqrt();
-            let factor = f64::from(*gamma) / deviation;
-            *scale = factor as f32;
-            *shift = (f64::from(*beta) - f64::from(*mean) * factor) as f32;
+            *scale = (f64::from(*gamma) / deviation) as f32;
         }
         let y = floats_mut(call.outputs[0])?;
-        scale_shift(self.isa, call.pool, (&*scale, &*shift), Activation::None, x?, y);
+        normalize(self.isa, call.pool, (mean, &*scale, beta), x?, y);
         Ok(())
     }
 }
