@@ -3,7 +3,8 @@
 usage: python3 scripts/venv.py REQUIREMENTS
 
 The environment lives below `${XDG_CACHE_HOME:-~/.cache}/mobilenet-ci/venv`, named by a hash of the
-requirements, so a changed requirement makes a new one and an unchanged one costs nothing. A marker file is written last: an interrupted installation is started over.
+requirements, so a changed requirement makes a new one and an unchanged one costs nothing. A marker
+file is written last: an interrupted installation is started over.
 
 Exit status 77: no Python 3.11 here, or the packages cannot be had; the reason is on stderr.
 """

@@ -84,10 +84,10 @@ class Setup:
         folder = self.folder / "photos"
         if not originals:
             return None
-        if not folder.exists():
-            folder.mkdir()
-            for i in range(PHOTO_COUNT):
-                shutil.copy(originals[i % len(originals)], folder / f"{i:04}.jpg")
+        folder.mkdir(exist_ok=True)
+        for i in range(PHOTO_COUNT):
+            if not (copy := folder / f"{i:04}.jpg").exists():
+                shutil.copy(originals[i % len(originals)], copy)
         return folder
 
     def _natural_files(self) -> list[pathlib.Path]:
