@@ -163,8 +163,8 @@ impl From<mobilenet_formats::Error> for Error {
 /// An I/O error at `path`, in words that say what to do about a full or read-only disk.
 pub(crate) fn at(path: &Path, doing: &str, error: io::Error) -> Error {
     let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("the disk is full: free some space or point TFHUB_CACHE_DIR to another disk")
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Some("there is no room: free some space or point TFHUB_CACHE_DIR to another disk")
         }
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             Some("not writable or not readable: point TFHUB_CACHE_DIR to a folder that is")

@@ -11,7 +11,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Response, header};
 use ureq::tls::TlsConfig;
 
-use crate::options::HubOptions;
+use crate::options::{HubOptions, Redirects};
 use crate::progress::Progress;
 use crate::url::Url;
 use crate::{Error, ErrorKind};
@@ -127,13 +127,19 @@ fn redirect(
     let next = url
         .join(location)
         .map_err(|error| refuse(&format!("redirects to `{}`: {error}", location.escape_debug())))?;
-    if url.is_https() && !next.is_https() && !options.redirects.allow_downgrade {
-        return Err(refuse(&format!("redirects from https to {next}")));
+    match objection(url, &next, &options.redirects) {
+        Some(why) => Err(refuse(&format!("redirects {why}, {next}"))),
+        None => Ok(Some(next)),
     }
-    if next.is_private() && !url.is_private() && !options.redirects.allow_private {
-        return Err(refuse(&format!("redirects to a private address, {next}")));
+}
+
+/// Why a redirect must not be followed.
+fn objection(from: &Url, to: &Url, rules: &Redirects) -> Option<&'static str> {
+    if from.is_https() && !to.is_https() && !rules.allow_downgrade {
+        return Some("from https to http");
     }
-    Ok(Some(next))
+    (to.is_private() && !from.is_private() && !rules.allow_private)
+        .then_some("to a private address")
 }
 
 fn answer(url: Url, response: Response<ureq::Body>) -> (Answer, impl Read + use<>) {
@@ -217,4 +223,29 @@ impl Answer {
 fn meaning(status: u16) -> String {
     let status = ureq::http::StatusCode::from_u16(status).ok();
     status.and_then(|s| s.canonical_reason()).map_or(String::new(), |text| format!(" ({text})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_neither_lose_encryption_nor_reach_inside() {
+        let strict = Redirects::default();
+        let loose = Redirects { allow_downgrade: true, allow_private: true, ..strict };
+        for (from, to, fine) in [
+            ("https://a/", "https://b/", true),
+            ("http://a/", "https://b/", true),
+            ("http://a/", "http://b/", true),
+            ("https://a/", "http://a/", false),
+            ("https://a/", "https://127.0.0.1/", false),
+            ("http://a/", "http://169.254.169.254/latest/meta-data", false),
+            ("http://a/", "http://[::1]/", false),
+            ("http://10.0.0.1/", "http://10.0.0.2/", true),
+        ] {
+            let url = |text| Url::parse(text).unwrap();
+            assert_eq!(objection(&url(from), &url(to), &strict).is_none(), fine, "{from} {to}");
+            assert_eq!(objection(&url(from), &url(to), &loose), None);
+        }
+    }
 }

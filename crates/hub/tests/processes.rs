@@ -131,6 +131,25 @@ fn a_process_killed_at_any_moment_leaves_nothing_half_made() {
     }
 }
 
+/// The shell's limit on the size of a file is a disk that is full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_says_so_and_the_next_process_recovers() {
+    let folder = Folder::new();
+    let server = Server::always(file(archive(PADDING)));
+    let url = server.url("/1.tar.gz");
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" --exact child --nocapture"])
+        .arg(env::current_exe().unwrap())
+        .env(CHILD, format!("{}|{url}", folder.0.display()))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("cannot write it") && text.contains("there is no room"), "{text}");
+    whole(&folder, &url, PADDING);
+}
+
 #[test]
 fn a_process_that_fails_does_not_hold_up_the_next() {
     let folder = Folder::new();
