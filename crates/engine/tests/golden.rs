@@ -6,6 +6,7 @@
 mod support;
 
 use mobilenet_engine::Graph;
+use mobilenet_formats::Tensor;
 use support::{Golden, MODULES, difference, images, largest, module, reals, rows, session};
 
 /// The golden file of a module; all with the weights of 025_192 agree.
@@ -109,9 +110,36 @@ fn a_module_of_version_3_takes_any_size() {
 }
 
 #[test]
+fn a_module_of_version_3_takes_photos_as_they_are() {
+    let name = "mobilenet_v1_025_192/classification/3";
+    let (Some(module), Some(photos)) = (module(name), Golden::open("decoded")) else { return };
+    let Some(golden) = Golden::open("mobilenet_v1_025_192_classification_3") else { return };
+    let graph = Graph::import(module.meta_graph(&[]).unwrap().graph_def().unwrap()).unwrap();
+    for file in ["n01443537_goldfish.JPEG", "n02817516_bearskin.JPEG"] {
+        let rgb = photos.tensor(&format!("{file}/rgb"));
+        let &[height, width, _] = rgb.shape() else { panic!("an image has rank 3") };
+        let x: Vec<f32> =
+            rgb.as_u8().unwrap().iter().map(|&v| f32::from(v) * (1.0 / 255.0)).collect();
+        let x = Tensor::new([1, height, width, 3], x).unwrap();
+        let outputs = [LOGITS, "MobilenetV1/MobilenetV1/Conv2d_13_pointwise/Relu6:0"];
+        let got =
+            session(&module, &graph, images(None, height, width), &outputs, 1).call(&[&x]).unwrap();
+        let logits = reals(&golden.tensor(&format!("native_size/{file}/logits")));
+        let features = golden.tensor(&format!("native_size/{file}/Conv2d_13_pointwise"));
+        assert_eq!(got[1].shape(), features.shape());
+        let worst = difference(&reals(&got[0]), &logits);
+        println!("{file}, {height}x{width}: {worst:.2e}");
+        // At 95x95 the nine last pixels weigh most: TensorFlow's float32 is 6.4e-5 from float64.
+        assert!(worst < 1.5e-4);
+        let features = reals(&features);
+        assert!(difference(&reals(&got[1]), &features) / largest(&features) < 1e-4);
+    }
+}
+
+#[test]
 fn frozen_graphs_agree_with_tensorflow() {
     use mobilenet_engine::{Error, ErrorKind, Plan, PlanOptions, Pool, Session, Shape};
-    use mobilenet_formats::{Tensor, tensorflow::messages::GraphDef};
+    use mobilenet_formats::tensorflow::messages::GraphDef;
     use prost::Message as _;
 
     let Some(golden) = Golden::open("endpoints_025_192") else { return };

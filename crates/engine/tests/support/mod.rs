@@ -1,5 +1,6 @@
 //! What the tests share: the reference data beside the repository, modules, comparisons.
 #![allow(dead_code, reason = "every test file uses another part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 pub mod network;
 
