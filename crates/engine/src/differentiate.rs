@@ -116,11 +116,13 @@ impl Slopes {
     fn total(&mut self, graph: &mut Graph, tensor: TensorId) -> Result<Option<TensorId>> {
         let Some(parts) = self.0.get_mut(&tensor) else { return Ok(None) };
         if let [first, .., _] = parts.as_slice() {
-            let name = scope::fresh(graph, &format!("gradients/{}_{}/AddN", graph.node(tensor.node).name, tensor.port));
+            let name = scope::fresh(
+                graph,
+                &format!("gradients/{}_{}/AddN", graph.node(tensor.node).name, tensor.port),
+            );
             let dtype = graph.fact(*first).dtype.unwrap_or(mobilenet_formats::DType::F32);
-            let attributes = Attributes::new()
-                .with_int("N", parts.len() as i64)
-                .with_dtype("T", dtype);
+            let attributes =
+                Attributes::new().with_int("N", parts.len() as i64).with_dtype("T", dtype);
             let sum = graph.add(name, "AddN", attributes, parts)?;
             *parts = vec![sum.into()];
         }

@@ -63,9 +63,11 @@ pub(super) fn find(op: &str) -> Result<Rule> {
 
 /// The slope of output 0.
 fn first(slopes: &[Option<TensorId>]) -> Result<TensorId> {
-    slopes.first().copied().flatten().ok_or_else(|| {
-        Error::unsupported("the gradient by another output than the first")
-    })
+    slopes
+        .first()
+        .copied()
+        .flatten()
+        .ok_or_else(|| Error::unsupported("the gradient by another output than the first"))
 }
 
 fn pass(_: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
@@ -238,21 +240,25 @@ fn bias_add(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
     Ok(vec![Some(dy), bias])
 }
 
-const WINDOW: &[&str] = &["T", "strides", "padding", "explicit_paddings", "data_format", "dilations"];
+const WINDOW: &[&str] =
+    &["T", "strides", "padding", "explicit_paddings", "data_format", "dilations"];
 
 fn conv2d(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
     convolution(scope, first(dy)?, "Conv2DBackpropInput", "Conv2DBackpropFilter")
 }
 
 fn depthwise(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
-    let (input, filter) = (
-        "DepthwiseConv2dNativeBackpropInput",
-        "DepthwiseConv2dNativeBackpropFilter",
-    );
+    let (input, filter) =
+        ("DepthwiseConv2dNativeBackpropInput", "DepthwiseConv2dNativeBackpropFilter");
     convolution(scope, first(dy)?, input, filter)
 }
 
-fn convolution(scope: &mut Scope<'_>, dy: TensorId, by_input: &str, by_filter: &str) -> Result<Slopes> {
+fn convolution(
+    scope: &mut Scope<'_>,
+    dy: TensorId,
+    by_input: &str,
+    by_filter: &str,
+) -> Result<Slopes> {
     let (x, w) = (scope.input(0)?, scope.input(1)?);
     let attributes = scope.node().attributes.only(WINDOW);
     let mut slopes = vec![None, None];
@@ -270,7 +276,8 @@ fn convolution(scope: &mut Scope<'_>, dy: TensorId, by_input: &str, by_filter: &
 fn avg_pool(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
     let x = scope.input(0)?;
     let sizes = scope.shape_of(x)?;
-    let attributes = scope.node().attributes.only(&["T", "ksize", "strides", "padding", "data_format"]);
+    let attributes =
+        scope.node().attributes.only(&["T", "ksize", "strides", "padding", "data_format"]);
     Ok(vec![Some(scope.add_with("AvgPoolGrad", attributes, &[sizes, first(dy)?])?)])
 }
 
@@ -278,7 +285,8 @@ fn batch_norm(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> 
     let v1 = scope.node().op_name == "FusedBatchNorm";
     let v3 = scope.node().op_name == "FusedBatchNormV3";
     let training = scope.node().attributes.bool("is_training", true)?;
-    let mut attributes = scope.node().attributes.only(&["T", "epsilon", "data_format", "is_training"]);
+    let mut attributes =
+        scope.node().attributes.only(&["T", "epsilon", "data_format", "is_training"]);
     if !v1 {
         attributes = attributes.with_dtype("U", DType::F32);
     }
@@ -289,7 +297,8 @@ fn batch_norm(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> 
         true => [scope.output(3), scope.output(4)],
         false => [scope.input(3)?, scope.input(4)?],
     };
-    let mut inputs = vec![first(dy)?, scope.input(0)?, scope.input(1)?, statistics[0], statistics[1]];
+    let mut inputs =
+        vec![first(dy)?, scope.input(0)?, scope.input(1)?, statistics[0], statistics[1]];
     if v3 {
         inputs.push(scope.output(5));
     }
@@ -304,9 +313,8 @@ fn mat_mul(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
     if attributes.bool("transpose_a", false)? || attributes.bool("transpose_b", false)? {
         return Err(Error::unsupported("the gradient of a product of transposed matrices"));
     }
-    let transposed = |name: &str| {
-        Attributes::new().with_dtype("T", DType::F32).with_bool(name, true)
-    };
+    let transposed =
+        |name: &str| Attributes::new().with_dtype("T", DType::F32).with_bool(name, true);
     let mut slopes = vec![None, None];
     if scope.wants(0) {
         slopes[0] = Some(scope.add_with("MatMul", transposed("transpose_b"), &[dy, b])?);
@@ -360,7 +368,8 @@ fn count(scope: &mut Scope<'_>, tensor: TensorId) -> Result<TensorId> {
     let (shape, axis) = (scope.shape_of(tensor)?, scope.ints(&[0])?);
     let attributes = Attributes::new().with_dtype("T", DType::I32).with_dtype("Tidx", DType::I32);
     let product = scope.add_with("Prod", attributes, &[shape, axis])?;
-    let attributes = Attributes::new().with_dtype("SrcT", DType::I32).with_dtype("DstT", DType::F32);
+    let attributes =
+        Attributes::new().with_dtype("SrcT", DType::I32).with_dtype("DstT", DType::F32);
     scope.add_with("Cast", attributes, &[product])
 }
 

@@ -109,9 +109,8 @@ impl<'a> Scope<'a> {
             return Err(Error::unsupported("the gradient of operands of unknown rank"));
         };
         let lead = from.len().saturating_sub(to.len());
-        let stretched = |axis: usize| {
-            axis < lead || (to[axis - lead] == Some(1) && from[axis] != Some(1))
-        };
+        let stretched =
+            |axis: usize| axis < lead || (to[axis - lead] == Some(1) && from[axis] != Some(1));
         let axes: Vec<usize> = (0..from.len()).filter(|&axis| stretched(axis)).collect();
         if axes.is_empty() {
             return Ok(slope);

@@ -36,7 +36,10 @@ impl Op for BroadcastTo {
         let shape = shape_of_sizes(&Fact::constant(Arc::new(inputs[1].clone())))?;
         let shape = shape.concrete().ok_or_else(|| Error::shape("the shape is not known"))?;
         if reference::broadcast(inputs[0].shape(), &shape)? != shape {
-            return Err(Error::shape(format!("{:?} does not stretch to {shape:?}", inputs[0].shape())));
+            return Err(Error::shape(format!(
+                "{:?} does not stretch to {shape:?}",
+                inputs[0].shape()
+            )));
         }
         let x = reference::reals(inputs[0])?;
         let strides = reference::broadcast_strides(inputs[0].shape(), shape.len());

@@ -105,8 +105,8 @@ impl Op for Backprop {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let sizes = lowering.constant_integers(self.sizes());
-        let sizes: Option<Vec<usize>> = sizes
-            .and_then(|sizes| sizes.iter().map(|&size| usize::try_from(size).ok()).collect());
+        let sizes: Option<Vec<usize>> =
+            sizes.and_then(|sizes| sizes.iter().map(|&size| usize::try_from(size).ok()).collect());
         let sizes = sizes.ok_or_else(|| Error::shape("sizes that are not known in advance"))?;
         let other = lowering.shape(1 - self.sizes())?;
         let slope = lowering.shape(2)?;

@@ -82,7 +82,8 @@ fn depthwise(geometry: &Geometry) -> kernels::DepthwiseSpec {
 
 impl Kernel for At<ConvolutionAtRun> {
     fn name(&self) -> String {
-        format!("{:?}_convolution_at_run_f32__{}", self.recipe.geometry.kind, self.isa).to_lowercase()
+        format!("{:?}_convolution_at_run_f32__{}", self.recipe.geometry.kind, self.isa)
+            .to_lowercase()
     }
 
     fn multiply_adds(&self) -> u64 {
@@ -101,7 +102,8 @@ impl Kernel for At<ConvolutionAtRun> {
                 outputs: inputs,
                 ..full(geometry)
             };
-            return slopes::conv2d_input_gradient(self.isa, call.pool, spec, w, x, y).map_err(refused);
+            return slopes::conv2d_input_gradient(self.isa, call.pool, spec, w, x, y)
+                .map_err(refused);
         }
         let images = geometry.images;
         match geometry.kind {
@@ -119,7 +121,8 @@ impl Kernel for At<ConvolutionAtRun> {
                 op.run(call.pool, images * geometry.input[0] * geometry.input[1], x, y);
             }
             Kind::Full => {
-                let op = kernels::Conv2d::new(self.isa, full(geometry), w, None).map_err(refused)?;
+                let op =
+                    kernels::Conv2d::new(self.isa, full(geometry), w, None).map_err(refused)?;
                 let mut scratch = vec![0.0; op.scratch_len(call.pool.threads())];
                 op.run(call.pool, images, x, y, &mut scratch);
             }
@@ -145,9 +148,14 @@ impl Kernel for At<ConvolutionBackprop> {
             Kind::Full => {
                 slopes::conv2d_input_gradient(self.isa, call.pool, full(geometry), w, dy, dx)
             }
-            Kind::Depthwise => {
-                slopes::depthwise_input_gradient(self.isa, call.pool, depthwise(geometry), w, dy, dx)
-            }
+            Kind::Depthwise => slopes::depthwise_input_gradient(
+                self.isa,
+                call.pool,
+                depthwise(geometry),
+                w,
+                dy,
+                dx,
+            ),
         }
         .map_err(refused)
     }
@@ -265,10 +273,8 @@ impl Kernel for Normalizer {
             of_batch: self.attributes.training,
         };
         let [dx, dgamma, dbeta, ..] = &mut call.outputs;
-        let mut by = slopes::BatchNormSlopes {
-            gamma: floats_mut(dgamma)?,
-            beta: floats_mut(dbeta)?,
-        };
+        let mut by =
+            slopes::BatchNormSlopes { gamma: floats_mut(dgamma)?, beta: floats_mut(dbeta)? };
         op.run(self.isa, call.pool, x, dy, floats_mut(dx)?, &mut by, sums).map_err(refused)
     }
 }
