@@ -19,7 +19,7 @@ use crate::runner::Runner;
 ///
 /// let embedder = Embedder::options().l2_normalize(true).build(Module::load("1.tar.gz")?)?;
 /// let vector = embedder.worker().embed_path("photo.jpg")?;
-/// assert_eq!(vector.len(), embedder.shape().iter().product());
+/// assert_eq!(vector.len(), embedder.shape().iter().product::<usize>());
 /// # Ok::<(), mobilenet::Error>(())
 /// ```
 #[derive(Clone, Debug)]

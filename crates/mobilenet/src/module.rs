@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use mobilenet_engine::{Plan, PlanOptions};
+use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{DType, FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
 use mobilenet_kernels::{Isa, Pool};
@@ -136,6 +137,11 @@ impl Module {
     /// The graph in use.
     pub fn graph(&self) -> &mobilenet_engine::Graph {
         &self.0.source.graph
+    }
+
+    /// The module as its files describe it, to change and write back; `None` for other formats.
+    pub fn hub_module(&self) -> Option<&HubModule> {
+        self.0.source.hub_module.as_deref()
     }
 
     /// The instruction set in use.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mobilenet_engine::Graph;
+use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
 
@@ -24,6 +25,8 @@ pub(crate) struct Source {
     /// `(height, width)`, if the file says it.
     pub(crate) image_size: Option<(usize, usize)>,
     pub(crate) weights: Box<dyn Weights>,
+    /// The file itself, if it is a hub module.
+    pub(crate) hub_module: Option<Arc<HubModule>>,
 }
 
 /// The values of variables, read when asked for.

@@ -29,7 +29,7 @@ const STYLES: Styles = Styles::styled()
 const AFTER_HELP: &str = "\
 Examples:
   mobilenet classify photo.jpg                        What does this photo show?
-  mobilenet classify -r holiday --jsonl > shown.jsonl   A folder, one JSON object an image
+  mobilenet classify -r holiday --jsonl > all.jsonl   A folder, one JSON object an image
   mobilenet embed *.jpg --out vectors.npy             Feature vectors for NumPy
   mobilenet inspect                                   What is inside the module?
 
@@ -43,7 +43,7 @@ Exit status: 0 all good, 1 some inputs failed, 2 wrong usage or no usable module
 /// is used.
 #[derive(Debug, Parser)]
 #[command(name = "mobilenet", version, styles = STYLES, after_help = AFTER_HELP)]
-#[command(max_term_width = 100, disable_help_subcommand = false)]
+#[command(max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

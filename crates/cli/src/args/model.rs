@@ -14,7 +14,7 @@ use crate::progress::Download;
 #[command(next_help_heading = "Module")]
 pub(crate) struct HubArgs {
     /// Use no network; fail if the module is not cached
-    #[arg(long, env = "MOBILENET_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    #[arg(long, env = "MOBILENET_OFFLINE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub(crate) offline: bool,
 
     /// Keep modules in this folder [default: the user's cache folder]
@@ -87,6 +87,15 @@ impl ModelArgs {
 
     /// Fetches if needed, and opens the module.
     pub(crate) fn open(&self) -> Result<Module, Failure> {
-        Ok(self.options().load(self.handle())?)
+        self.open_handle(self.handle())
+    }
+
+    /// As [`Self::open`], for another handle than that of `--module`.
+    pub(crate) fn open_handle(&self, handle: &str) -> Result<Module, Failure> {
+        let module = self.options().load(handle)?;
+        // Never taken apart: the process ends with the command, and the system frees its memory
+        // all at once, sooner than a thousand nodes one by one.
+        std::mem::forget(module.clone());
+        Ok(module)
     }
 }

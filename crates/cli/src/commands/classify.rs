@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mobilenet::{Choice, Classifier, Labels, Prediction, Worker, pipeline};
+use mobilenet::{Choice, Classifier, ErrorKind, Labels, Prediction, Worker, pipeline};
 
 use crate::args::{InputArgs, ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status, chain};
@@ -142,16 +142,20 @@ impl Classify {
         if let Some(path) = &self.labels.labels {
             options = options.labels(read_labels(path)?);
         }
-        Ok(options.build(module)?)
+        options.build(module).map_err(|error| match (&self.labels.labels, error.kind()) {
+            (Some(path), ErrorKind::Labels) => unusable_labels(path, &error),
+            _ => error.into(),
+        })
     }
 }
 
+fn unusable_labels(path: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::new(format!("cannot use the labels {}: {}", path.display(), chain(error)))
+}
+
 fn read_labels(path: &Path) -> Result<Labels, Failure> {
-    let named = |error: &dyn std::error::Error| {
-        Failure::new(format!("cannot use the labels {}: {}", path.display(), chain(error)))
-    };
-    let file = std::fs::read(path).map_err(|e| named(&e))?;
-    Labels::parse(&file).map_err(|e| named(&e))
+    let file = std::fs::read(path).map_err(|e| unusable_labels(path, &e))?;
+    Labels::parse(&file).map_err(|e| unusable_labels(path, &e))
 }
 
 /// What became of one input, from a worker to the report.

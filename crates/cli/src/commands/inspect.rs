@@ -76,7 +76,7 @@ trait Show: Serialize {
 impl Inspect {
     pub(crate) fn run(self) -> Outcome {
         let module = match &self.handle {
-            Some(handle) => self.model.options().load(handle)?,
+            Some(handle) => self.model.open_handle(handle)?,
             None => self.model.open()?,
         };
         match self.stage {
@@ -105,44 +105,5 @@ impl Inspect {
         }
         out.flush()?;
         Ok(Status::Good)
-    }
-}
-
-/// `12,345,678`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1.9 MB`: powers of a thousand, as disks are sold.
-fn bytes(number: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if number < 1000 {
-        return format!("{number} B");
-    }
-    let mut value = number as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_legible() {
-        assert_eq!([thousands(0), thousands(999), thousands(30_212_864)], ["0", "999", "30,212,864"]);
-        assert_eq!([bytes(2), bytes(999_949), bytes(1_829_553)], ["2 B", "999.9 kB", "1.8 MB"]);
     }
 }

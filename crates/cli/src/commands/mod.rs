@@ -32,6 +32,7 @@ commands! {
     inspect: Inspect,
     bench: Bench,
     fetch: Fetch,
+    cache: Cache,
     completions: Completions,
     man: Man,
 }

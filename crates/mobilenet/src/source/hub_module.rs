@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mobilenet_engine::Graph;
 use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
-use mobilenet_formats::tensorflow::{HubModule, MetaGraph, SavedModel};
+use mobilenet_formats::tensorflow::{HubModule, MetaGraph};
 use mobilenet_formats::{DType, Limits, Tensor};
 
 use super::{Source, Wanted, Weights};
@@ -18,13 +18,12 @@ pub(super) fn read(wanted: &Wanted<'_>) -> Result<Source> {
     let tags: Vec<&str> = wanted.tags.iter().map(String::as_str).collect();
     let meta_graph = module.meta_graph(&tags)?;
     let tag_sets = module.saved_model().meta_graphs().iter().map(|graph| graph.tags().to_vec());
-    Ok(Source {
-        graph: Graph::import(meta_graph.graph_def()?)?,
-        signatures: signatures(meta_graph)?,
-        tag_sets: tag_sets.collect(),
-        image_size: image_size(meta_graph)?,
-        weights: Box::new(Variables(module.saved_model().clone())),
-    })
+    let (tag_sets, image_size) = (tag_sets.collect(), image_size(meta_graph)?);
+    let graph = Graph::import(meta_graph.graph_def()?)?;
+    let signatures = signatures(meta_graph)?;
+    let module = Arc::new(module);
+    let weights = Box::new(Variables(Arc::clone(&module)));
+    Ok(Source { graph, signatures, tag_sets, image_size, weights, hub_module: Some(module) })
 }
 
 /// The attachment `image_module_info`.
@@ -72,7 +71,7 @@ fn port(signature: &str, key: &str, info: &TensorInfo) -> Result<Port> {
 }
 
 /// Variables of the tensor bundle.
-struct Variables(SavedModel);
+struct Variables(Arc<HubModule>);
 
 impl Weights for Variables {
     fn read(&self, name: &str) -> Result<Arc<Tensor>> {
@@ -81,9 +80,14 @@ impl Weights for Variables {
 
     fn list(&self) -> Vec<(String, Vec<usize>)> {
         let entry = |name: &str| {
-            let shape = self.0.variable_entry(name).map(|entry| entry.shape).unwrap_or_default();
+            let shape = self
+                .0
+                .saved_model()
+                .variable_entry(name)
+                .map(|entry| entry.shape)
+                .unwrap_or_default();
             (name.to_owned(), shape)
         };
-        self.0.variable_names().into_iter().map(entry).collect()
+        self.0.saved_model().variable_names().into_iter().map(entry).collect()
     }
 }

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use mobilenet::{Module, Port, Request, Signature};
 use serde::Serialize;
 
-use super::{Show, bytes, thousands};
+use super::Show;
 use crate::failure::Failure;
-use crate::terminal::{FAINT, HEADING, NAME, Paint, STRONG, printable};
+use crate::terminal::{FAINT, HEADING, NAME, Paint, STRONG, printable, bytes, thousands};
 
 /// End points that are shown without `--all`.
 const FEW: usize = 3;

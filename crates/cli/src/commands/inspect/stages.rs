@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use mobilenet::{Module, Request, StepInfo};
 use serde::Serialize;
 
-use super::{Show, bytes, thousands};
+use super::Show;
 use crate::failure::Failure;
-use crate::terminal::{FAINT, HEADING, NAME, Paint, printable};
+use crate::terminal::{FAINT, HEADING, NAME, Paint, printable, bytes, thousands};
 
 /// The files of a module.
 #[derive(Serialize)]
