@@ -1,0 +1,277 @@
+//! Whole road against TensorFlow's numbers: every module and variant of the reference data.
+//!
+//! Two questions are asked apart. From TensorFlow's own input tensors: is the network computed
+//! right? From the files: do decoding and resizing change anything? They do not: inputs are equal
+//! bit for bit. Tolerances are those of the reference: float32 TensorFlow is itself up to 4.9e-5
+//! off float64.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+
+use mobilenet::{DecodeOptions, Module, Preprocessing, Request, Resize, Scratch, Tensor};
+use support::{Golden, difference, pick, rows, shared, top};
+
+/// Largest difference of a logit.
+const LOGIT: f64 = 1e-4;
+
+struct Case {
+    module: &'static str,
+    golden: &'static str,
+    size: &'static str,
+    /// Images that `inputs` holds for that size.
+    images: &'static [usize],
+    output: (&'static str, &'static str),
+}
+
+const IMAGES_192: &[usize] = &[0, 1, 4, 17];
+const LOGITS: (&str, &str) = ("image_classification", "logits");
+const FEATURES: (&str, &str) = ("image_feature_vector", "feature_vector");
+const GOLDEN_192: &str = "mobilenet_v1_025_192_classification_1";
+
+const fn variant(module: &'static str) -> Case {
+    Case { module, golden: GOLDEN_192, size: "192", images: IMAGES_192, output: LOGITS }
+}
+
+const CASES: &[Case] = &[
+    variant("mobilenet_v1_025_192/classification/1"),
+    Case { output: FEATURES, ..variant("mobilenet_v1_025_192/classification/1") },
+    Case {
+        golden: "mobilenet_v1_025_192_feature_vector_1",
+        output: FEATURES,
+        ..variant("mobilenet_v1_025_192/feature_vector/1")
+    },
+    Case {
+        golden: "mobilenet_v1_025_192_classification_3",
+        ..variant("mobilenet_v1_025_192/classification/3")
+    },
+    Case {
+        module: "mobilenet_v1_025_128/classification/1",
+        golden: "mobilenet_v1_025_128_classification_1",
+        size: "128",
+        images: &[1, 4],
+        output: LOGITS,
+    },
+    variant("variants/mobilenet_v1_025_192_unfused"),
+    variant("variants/mobilenet_v1_025_192_tf17style"),
+    variant("variants/mobilenet_v1_025_192_refvars"),
+    variant("variants/mobilenet_v1_025_192_nodropout"),
+];
+
+fn load(shared: &Path, module: &str) -> Module {
+    let path = shared.join("modules").join(format!("{module}.tar.gz"));
+    Module::load(path.to_str().unwrap()).unwrap()
+}
+
+/// Checks rows against float32 and, where there is one, float64; gives the larger difference.
+fn compare(ours: &[Vec<f64>], golden: &Golden, key: &str, images: &[usize], what: &str) -> f64 {
+    let f32_rows = golden.rows(key);
+    let exact = format!("{key}_float64");
+    let f64_rows = golden.names().contains(&exact).then(|| golden.rows(&exact));
+    let relative = key.ends_with("feature_vector");
+    let mut worst = 0.0f64;
+    for (row, &image) in ours.iter().zip(images) {
+        for theirs in [Some(&f32_rows), f64_rows.as_ref()].into_iter().flatten() {
+            let theirs = &theirs[image];
+            let largest = theirs.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            let scale = if relative { largest } else { 1.0 };
+            let off = difference(row, theirs) / scale;
+            assert!(off <= LOGIT, "{what} {key}, image {image}: {off}");
+            worst = worst.max(off);
+        }
+        if let Some(exact) = &f64_rows {
+            let order = top(&exact[image], 5);
+            if order == top(&f32_rows[image], 5) {
+                assert_eq!(top(row, 5), order, "{what} {key}, image {image}: top 5");
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn every_module_agrees_from_tensorflows_own_input() {
+    let Some(shared) = shared() else { return };
+    let inputs = Golden::open(&shared, "inputs");
+    for case in CASES {
+        let module = load(&shared, case.module);
+        let golden = Golden::open(&shared, case.golden);
+        for way in ["plain", "slim_eval"] {
+            let key = format!("{}/{way}", case.size);
+            if !inputs.names().contains(&key) {
+                continue;
+            }
+            let images = inputs.tensor(&key);
+            let (signature, what) = case.output;
+            let outputs = module.call_signature(signature, [("images", &images)]).unwrap();
+            let worst = compare(
+                &rows(&outputs["default"]),
+                &golden,
+                &format!("{way}/{what}"),
+                case.images,
+                case.module,
+            );
+            println!("{} {way} {what}: {worst:.1e}", case.module);
+        }
+    }
+}
+
+#[test]
+fn every_end_point_agrees() {
+    let Some(shared) = shared() else { return };
+    let golden = Golden::open(&shared, "endpoints_025_192");
+    let images = golden.tensor("images");
+    let modules = [
+        "mobilenet_v1_025_192/classification/1",
+        "variants/mobilenet_v1_025_192_unfused",
+        "variants/mobilenet_v1_025_192_refvars",
+    ];
+    for module in modules {
+        let outputs =
+            load(&shared, module).call_signature("image_classification", [("images", &images)]);
+        let outputs = outputs.unwrap();
+        let mut worst = 0.0f64;
+        let mut count = 0;
+        for name in golden.names() {
+            let Some(key) = name.strip_prefix("endpoint/") else { continue };
+            let theirs = &golden.rows(&name)[0];
+            let largest = theirs.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            let off = difference(&rows(&outputs[key])[0], theirs) / largest;
+            assert!(off <= LOGIT, "{module} {key}: {off}");
+            worst = worst.max(off);
+            count += 1;
+        }
+        assert!(count >= 29);
+        println!("{module}: {count} end points, {worst:.1e} of their largest value");
+    }
+}
+
+/// `tf.image.resize` or slim's evaluation, EXIF ignored as TensorFlow does.
+fn preprocessing(way: &str, side: usize) -> Preprocessing {
+    let mut chosen = Preprocessing::hub_convention(side, side);
+    chosen.decode = DecodeOptions::default();
+    chosen.decode.ignore_exif = true;
+    if way == "slim_eval" {
+        chosen.crop = "central:0.875".parse().unwrap();
+        chosen.resize = "tf1-legacy-bilinear".parse::<Resize>().unwrap();
+    }
+    chosen
+}
+
+fn prepared(shared: &Path, file: &str, chosen: &Preprocessing) -> Vec<f32> {
+    let image = chosen.decode(&std::fs::read(shared.join("images").join(file)).unwrap()).unwrap();
+    let mut values = vec![0.0; chosen.output_len()];
+    chosen.run(&image, &mut values, &mut Scratch::default()).unwrap();
+    values
+}
+
+/// The names of the 24 images, in the order of the golden rows.
+fn files(shared: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(shared.join("images/images.json")).unwrap();
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("\"file\": \""));
+    names.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn inputs_made_from_files_are_tensorflows() {
+    let Some(shared) = shared() else { return };
+    let golden = Golden::open(&shared, "inputs");
+    let files = files(&shared);
+    for way in ["plain", "slim_eval"] {
+        let theirs = golden.rows(&format!("192/{way}"));
+        for (row, &image) in IMAGES_192.iter().enumerate() {
+            let ours = prepared(&shared, &files[image], &preprocessing(way, 192));
+            let ours: Vec<f64> = ours.iter().copied().map(f64::from).collect();
+            let off = ours.iter().zip(&theirs[row]).map(|(a, b)| (a - b).abs() * 255.0);
+            let (mean, max) =
+                (off.clone().sum::<f64>() / off.len() as f64, off.fold(0.0, f64::max));
+            println!("{way} {}: mean {mean:.4}, max {max:.2} of 255", files[image]);
+            assert!(mean < 0.5, "{way} {}: mean {mean}", files[image]);
+        }
+    }
+}
+
+#[test]
+fn all_images_from_files_agree_in_logits_and_top_1() {
+    let Some(shared) = shared() else { return };
+    let files = files(&shared);
+    assert_eq!(files.len(), 24);
+    for (module, golden, side) in [
+        ("mobilenet_v1_025_192/classification/1", GOLDEN_192, 192),
+        ("mobilenet_v1_025_128/classification/1", "mobilenet_v1_025_128_classification_1", 128),
+    ] {
+        let module = load(&shared, module);
+        let golden = Golden::open(&shared, golden);
+        for way in ["plain", "slim_eval"] {
+            let chosen = preprocessing(way, side);
+            let theirs = golden.rows(&format!("{way}/logits_float64"));
+            let mut runner = module.runner(&Request::new("image_classification")).unwrap();
+            let (mut same, mut worst) = (0, (0.0f64, ""));
+            for (file, theirs) in files.iter().zip(&theirs) {
+                runner.input_mut().copy_from_slice(&prepared(&shared, file, &chosen));
+                runner.run().unwrap();
+                let ours: Vec<f64> = runner.output(0).iter().copied().map(f64::from).collect();
+                let off = difference(&ours, theirs);
+                if off > worst.0 {
+                    worst = (off, file);
+                }
+                same += usize::from(top(&ours, 1) == top(theirs, 1));
+            }
+            println!(
+                "{side} {way}: largest logit difference {:.1e} ({}), top-1 {same} of 24",
+                worst.0, worst.1
+            );
+            assert_eq!(same, 24, "{side} {way}: top-1");
+        }
+    }
+}
+
+#[test]
+fn version_3_takes_any_size() {
+    let Some(shared) = shared() else { return };
+    let module = load(&shared, "mobilenet_v1_025_192/classification/3");
+    let golden = Golden::open(&shared, "mobilenet_v1_025_192_classification_3");
+    let files = files(&shared);
+    for side in [128, 160, 224] {
+        let theirs = golden.rows(&format!("size_{side}/logits"));
+        let mut worst = 0.0f64;
+        for (file, theirs) in files.iter().zip(&theirs) {
+            let values = prepared(&shared, file, &preprocessing("plain", side));
+            let images = Tensor::new([1, side, side, 3], values).unwrap();
+            let logits = module.call(&images).unwrap();
+            worst = worst.max(difference(&rows(&logits)[0], theirs));
+        }
+        println!("version 3 at {side}: largest logit difference {worst:.1e}, 24 images from files");
+        assert!(worst < 0.5, "{side}: {worst}");
+    }
+    for name in golden.names() {
+        let Some(rest) = name.strip_prefix("native_size/") else { continue };
+        let (file, output) = rest.split_once('/').unwrap();
+        let chosen = preprocessing("plain", 1);
+        let bytes = std::fs::read(shared.join("images").join(file)).unwrap();
+        let image = chosen.decode(&bytes).unwrap();
+        let scaled = image.pixels().iter().map(|&v| f32::from(v) * (1.0 / 255.0));
+        let images =
+            Tensor::new([1, image.height(), image.width(), 3], scaled.collect::<Vec<_>>()).unwrap();
+        let outputs = module.call_signature("image_classification", [("images", &images)]).unwrap();
+        let key = if output == "logits" { "default" } else { "MobilenetV1/Conv2d_13_pointwise" };
+        let theirs = &golden.rows(&name)[0];
+        let off = difference(&rows(&outputs[key])[0], theirs);
+        println!("version 3 {name} at {}x{}: {off:.1e}", image.width(), image.height());
+        assert!(off <= 5e-3, "{name}: {off}");
+    }
+}
+
+#[test]
+fn batches_agree_with_single_images() {
+    let Some(shared) = shared() else { return };
+    let module = load(&shared, "mobilenet_v1_025_192/classification/1");
+    let images = Golden::open(&shared, "inputs").tensor("192/plain");
+    let all = module.call(&images).unwrap();
+    for row in 0..4 {
+        let one = module.call(&pick(&images, &[row])).unwrap();
+        assert_eq!(one, pick(&all, &[row]));
+    }
+}
