@@ -1,9 +1,8 @@
 //! Whole road against TensorFlow's numbers: every module and variant of the reference data.
 //!
 //! Two questions are asked apart. From TensorFlow's own input tensors: is the network computed
-//! right? From the files: do decoding and resizing change anything? They do not: inputs are equal
-//! bit for bit. Tolerances are those of the reference: float32 TensorFlow is itself up to 4.9e-5
-//! off float64.
+//! right? From the files: what do our decoding and resizing change? Tolerances are those of the
+//! reference: float32 TensorFlow is itself up to 4.9e-5 off float64.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
