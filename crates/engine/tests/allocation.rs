@@ -1,5 +1,12 @@
 //! After its first call with a number of images, a session allocates nothing. (One test, alone
 //! in its process: it counts every block that any thread takes from the heap.)
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 mod support;
 

@@ -2,6 +2,13 @@
 //!
 //! Tolerances: logits 1e-4 absolute (TensorFlow's own float32 is up to 4.9e-5 from float64),
 //! end points and feature vectors 1e-4 of their largest value.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 mod support;
 

@@ -1,4 +1,11 @@
 //! What a hostile file may hold: each is an error that says where, none panics, none hangs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 mod support;
 

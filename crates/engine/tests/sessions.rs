@@ -1,5 +1,12 @@
 //! Sessions give the same bits whatever the threads, the batch and the other outputs, and agree
 //! with the interpreter on every instruction set.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 mod support;
 

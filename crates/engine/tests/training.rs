@@ -3,6 +3,13 @@
 //! Tolerances: TensorFlow's own float32 is up to 3.2e-4 from float64 in the logits and 3.7e-8
 //! (relative, L2) in the moving averages at momentum 0.9997; a smaller momentum lets more of its
 //! error through, 5e-7 at 0.99.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The real files of `../shared/formats` and `../shared/golden`: read, written and read again.
 //! Skipped, with the reason printed, where that folder is absent.
-
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Every real module in `../shared/modules`: read, written back, and compared byte for byte.
 //!
 //! Skips with a printed reason where the folder is absent.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! Hostile archives, from a server and from a file: refused by name, and nothing is left behind.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -1,7 +1,7 @@
 //! Many threads and processes after one module, and processes that are killed on the way.
 //!
 //! The other processes are this test's own binary, started again with [`CHILD`] set.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -1,5 +1,5 @@
 //! What happens to a cache behind our back: cleaners, other programs, damage, dead processes.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

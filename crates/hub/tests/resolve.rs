@@ -1,5 +1,5 @@
 //! Handles to modules, the usual way: folders, archives, URLs, the cache, offline.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

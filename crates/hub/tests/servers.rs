@@ -1,5 +1,5 @@
 //! Servers that lie, stall, break off and lead astray.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -1,5 +1,5 @@
 //! `https`: servers must prove who they are, and a redirect does not drop the encryption.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

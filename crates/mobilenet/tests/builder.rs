@@ -1,4 +1,6 @@
 //! Networks built from their numbers, held against modules exported by TensorFlow Hub.
+#![allow(clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod support;
 
@@ -46,7 +48,7 @@ fn graphs_have_the_nodes_signatures_and_collections_of_tensorflows_exporter() {
             [(vec![], network.inference_graph()), (vec!["train"], network.training_graph())]
         {
             let theirs = module.meta_graph(&tags).unwrap().def().unwrap();
-            let (built, exported) = (nodes(&ours), nodes(&theirs));
+            let (built, exported) = (nodes(&ours), nodes(theirs));
             for (node, what) in &built {
                 let same = exported.get(node) == Some(what);
                 // The exporter fills large zeros with an op; a constant does as well.

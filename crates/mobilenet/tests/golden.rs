@@ -3,7 +3,7 @@
 //! Two questions are asked apart. From TensorFlow's own input tensors: is the network computed
 //! right? From the files: what do our decoding and resizing change? Tolerances are those of the
 //! reference: float32 TensorFlow is itself up to 4.9e-5 off float64.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -1,6 +1,6 @@
 //! A module end to end, from the repository alone: a tiny network is written as a hub module,
 //! loaded back and called in every way a user may call it.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

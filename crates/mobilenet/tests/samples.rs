@@ -3,7 +3,7 @@
 //! `data/samples200.csv` is TensorFlow's top-1 of the very files tested here, made by
 //! `data/samples200.py`. The reference data's `accuracy.json` is about 1000 photos before they
 //! were made smaller and encoded again, so its figures are near these and not the same.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;

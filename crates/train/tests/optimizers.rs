@@ -1,4 +1,6 @@
 //! Every optimiser against five steps of TensorFlow's own update op.
+#![allow(clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
 //! What the tests share: the reference data beside the repository, modules, comparisons.
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(dead_code, reason = "every test file uses another part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,6 +1,6 @@
 //! What the whole-path tests share: a tiny module, a folder that goes away, and a server on
 //! loopback that does exactly what a test tells it, also what no decent server does.
-
+#![allow(clippy::panic, clippy::print_stdout, reason = "tests")]
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::VecDeque;

@@ -1,6 +1,8 @@
 //! What the tests of this crate share: a tiny module made in code, and the reference data where
 //! it is there.
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "this is test code")]
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
