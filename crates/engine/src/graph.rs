@@ -61,7 +61,7 @@ pub struct Node {
     pub(crate) extras: Arc<NodeDef>,
 }
 
-/// A graph of operations; see the [module documentation](self).
+/// A graph of TensorFlow operations and what feeds them.
 #[derive(Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,

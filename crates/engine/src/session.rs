@@ -22,7 +22,7 @@ use crate::plan::{Place, Plan};
 use arena::AlignedBytes;
 pub use view::{Elements, TensorView};
 
-/// Runs one plan; see the [module documentation](self).
+/// Runs one plan: holds the arena and the variables that change.
 pub struct Session {
     plan: Arc<Plan>,
     pool: Arc<Pool>,

@@ -1,6 +1,6 @@
 //! `.npy`, NumPy's file of one array.
 //!
-//! Holds the byte layout, [`read`], [`write`] and [`header`]; archives of several (`.npz`) are not read here.
+//! Holds the byte layout, [`read`], [`write()`] and [`header`]; archives of several (`.npz`) are not read here.
 //! The command line writes features and logits with it, and reads images and features.
 //!
 //! # Layout

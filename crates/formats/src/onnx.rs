@@ -1,6 +1,6 @@
 //! ONNX models: the protobuf messages of the public specification, and tensors in them.
 //!
-//! [`read`] and [`write`] turn bytes into a [`ModelProto`] and back; [`TensorProto::to_tensor`] and
+//! [`read`] and [`write()`] turn bytes into a [`ModelProto`] and back; [`TensorProto::to_tensor`] and
 //! [`TensorProto::from_tensor`] convert values. Which operators a graph may use, their versions and
 //! what they mean is the engine's business.
 //!

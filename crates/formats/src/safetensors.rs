@@ -1,6 +1,6 @@
 //! safetensors: named tensors in one file, nothing else.
 //!
-//! Holds the byte layout, the reader ([`SafeTensors`]) and the writer ([`write`]). What the names
+//! Holds the byte layout, the reader ([`SafeTensors`]) and the writer ([`write()`]). What the names
 //! mean (ours, or those of timm's MobileNet V1) is decided by whoever imports them.
 //!
 //! # Layout

@@ -31,7 +31,7 @@ pub fn write(tensor: &Tensor) -> Result<Vec<u8>> {
 /// ```
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn header(dtype: DType, shape: &[usize], at_least: usize) -> Result<Vec<u8>> {
     let descr = descr(dtype).ok_or_else(|| {
         Error::new(ErrorKind::Unsupported, format!("NumPy has no type {dtype}")).within("npy")

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Each entry has the masked CRC-32C of its bytes. A partitioned tensor's entry lists slices, each an
-//! entry of its own under its [slice key](super::ordered_code).
+//! entry of its own under its slice key.
 
 mod reader;
 mod slices;
