@@ -1,4 +1,7 @@
-//! Training: losses, optimisers, schedules, data sets, checkpoints.
+//! Training: the objective, steps, optimisers, schedules, data sets and batches, charts for reports.
+//!
+//! A [`trainer::Trainer`] turns a graph with an [`objective::Objective`] into steps; gradients are
+//! `mobilenet-engine`'s. There are no checkpoints and no augmentation yet.
 
 pub mod dataset;
 mod error;
