@@ -29,7 +29,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
     /// The module: a URL, a folder, or a .tar.gz [default: that of --module]
-    #[arg(value_name = "HANDLE", conflicts_with = "module")]
+    // No conflict with `module`: its environment variable may name the usual one.
+    #[arg(value_name = "HANDLE")]
     handle: Option<String>,
 
     /// Show one stage in full

@@ -1,0 +1,195 @@
+//! The other commands: embed, inspect, bench, fetch, cache, completions, man, and help of all.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use support::{World, npy, read_npy};
+
+fn json(ran: &support::Ran) -> Value {
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn embed_writes_a_row_an_image_and_n_rows_an_array() {
+    let world = World::new();
+    world.write("images.npy", &npy(3, |i| (i % 7) as f32 / 7.0));
+    let ran = world.run(&[
+        "embed",
+        "a.bmp",
+        "images.npy",
+        "gone.bmp",
+        "b.bmp",
+        "--out",
+        "v.npy",
+        "--paths",
+        "p.txt",
+    ]);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    let rows = read_npy(&world.path("v.npy"));
+    assert_eq!(rows.shape(), [5, 256]);
+    let paths = std::fs::read_to_string(world.path("p.txt")).unwrap();
+    assert_eq!(paths, "a.bmp\nimages.npy\nimages.npy\nimages.npy\nb.bmp\n");
+
+    let single = world.run(&["embed", "b.bmp", "--out", "b.npy"]);
+    assert_eq!(single.status, 0);
+    let alone = read_npy(&world.path("b.npy"));
+    assert_eq!(alone.as_f32().unwrap(), &rows.as_f32().unwrap()[4 * 256..]);
+}
+
+#[test]
+fn embed_gives_any_signature_and_output() {
+    let world = World::new();
+    world.write("images.npy", &npy(2, |_| 0.5));
+    let shape = |arguments: &[&str]| {
+        let ran = world.run(&[&["embed", "images.npy", "--out", "o.npy"], arguments].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        read_npy(&world.path("o.npy")).shape().to_vec()
+    };
+    assert_eq!(shape(&["--signature", "image_classification"]), [2, 5]);
+    assert_eq!(shape(&["--signature", "default"]), [2, 5]);
+    assert_eq!(shape(&["--output", "MobilenetV1/Conv2d_0"]), [2, 16, 16, 8]);
+    let normal =
+        world.run(&["embed", "a.bmp", "--l2-normalize", "--out", "-", "--format", "jsonl"]);
+    let row = &normal.json_lines()[0];
+    assert_eq!((row["path"].as_str(), &row["shape"]), (Some("a.bmp"), &Value::from(vec![256])));
+    let values = row["embedding"].as_array().unwrap();
+    let length: f64 = values.iter().map(|v| v.as_f64().unwrap().powi(2)).sum();
+    assert!((length - 1.0).abs() < 1e-5, "{length}");
+}
+
+#[test]
+fn embed_writes_csv_and_npy_to_stdout_and_nothing_half_made() {
+    let world = World::new();
+    let csv = world.run(&["embed", "a.bmp", "b.bmp", "--out", "-", "--format", "csv"]);
+    let lines: Vec<_> = csv.stdout.lines().collect();
+    assert!(lines[0].starts_with("path,row,0,1,2,") && lines[1].starts_with("a.bmp,0,"));
+    assert_eq!((lines.len(), lines[2].split(',').count()), (3, 258));
+    let to_stdout = world.command(&["embed", "a.bmp", "--out", "-", "--format", "npy"]).output();
+    world.run(&["embed", "a.bmp", "--out", "a.npy"]);
+    assert_eq!(to_stdout.unwrap().stdout, std::fs::read(world.path("a.npy")).unwrap());
+
+    let nothing = world.run(&["embed", "gone.bmp", "--out", "none.npy"]);
+    assert_eq!(nothing.status, 1);
+    assert_eq!(read_npy(&world.path("none.npy")).shape(), [0, 256]);
+    let left: Vec<_> = std::fs::read_dir(world.path(".")).unwrap().flatten().collect();
+    assert!(left.iter().all(|f| !f.file_name().to_string_lossy().contains(".tmp")));
+}
+
+#[test]
+fn embed_refuses_what_cannot_be_meant() {
+    let world = World::new();
+    world.write("bytes.npy", &npy(1, |i| (i % 256) as f32));
+    world.write("short.npy", b"\x93NUMPY");
+    let ran = world.run(&["embed", "bytes.npy", "short.npy", "--out", "o.npy"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("Divide by 255"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("short.npy: "), "{}", ran.stderr);
+    for (arguments, says) in [
+        (&["embed", "a.bmp"][..], "--out"),
+        (&["embed", "a.bmp", "--out", "v.xls"], "--format npy|csv|jsonl"),
+        (&["embed", "a.bmp", "--out", "no/such/folder/v.npy"], "cannot write"),
+        (&["embed", "a.bmp", "--out", "v.npy", "--signature", "x"], "image_feature_vector"),
+        (&["embed", "a.bmp", "--out", "v.npy", "--output", "x"], "MobilenetV1/"),
+    ] {
+        let ran = world.run(arguments);
+        assert_eq!(ran.status, 2, "{arguments:?} {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn inspect_shows_the_card_and_every_stage() {
+    let world = World::new();
+    let card = json(&world.run(&["inspect", "--json"]));
+    assert_eq!(card["image_size"]["height"], 32);
+    assert_eq!(card["tag_sets"], serde_json::json!([[], ["train"]]));
+    assert_eq!(card["labels"], 5);
+    assert_eq!(card["sha256"].as_str().unwrap().len(), 64);
+    let names: Vec<_> = card["signatures"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
+    assert_eq!(names, ["default", "image_classification", "image_feature_vector"]);
+    assert!(card["cost"]["multiply_adds"].as_u64().unwrap() > 100_000);
+
+    let files = json(&world.run(&["inspect", "--stage", "files", "--json"]));
+    let paths: Vec<_> = files["files"].as_array().unwrap().iter().map(|f| &f["path"]).collect();
+    assert!(paths.iter().any(|path| *path == "saved_model.pb"));
+    let graph = json(&world.run(&["inspect", "module.tar", "--stage", "graph", "--json"]));
+    assert!(graph["nodes"].as_array().unwrap().iter().any(|n| n["op"] == "Conv2D"));
+    let train = json(&world.run(&["inspect", "--stage", "graph", "--tags", "train", "--json"]));
+    assert_eq!(train["tags"], serde_json::json!(["train"]));
+    let plan = json(&world.run(&["inspect", "--stage", "plan", "--isa", "portable", "--json"]));
+    assert_eq!(plan["isa"], "portable");
+    let work = |step: &Value| step["multiply_adds"].as_u64().unwrap();
+    let steps = plan["steps"].as_array().unwrap();
+    assert_eq!(steps.iter().map(work).sum::<u64>(), plan["multiply_adds"].as_u64().unwrap());
+    for stage in ["files", "graph", "plan"] {
+        assert_eq!(world.run(&["inspect", "--stage", stage]).status, 0);
+    }
+    let text = world.run(&["inspect"]).stdout;
+    assert!(text.contains("--all lists them") && text.contains("[?, 32, 32, 3]"), "{text}");
+    assert!(world.run(&["inspect", "--all"]).stdout.contains("MobilenetV1/Conv2d_13_pointwise"));
+}
+
+#[test]
+fn bench_prints_the_promised_object() {
+    let world = World::new();
+    let arguments = ["bench", "--batch", "2", "--threads", "1", "--seconds", "0", "--json"];
+    let measured = json(&world.run(&arguments));
+    for key in ["min", "median", "p90", "p99"] {
+        assert!(measured["latency_us"][key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert!(measured["images_per_second"].as_f64().unwrap() > 0.0);
+    assert_eq!((&measured["batch"], &measured["threads"]), (&2.into(), &1.into()));
+    let text = world.run(&["bench", "--seconds", "0"]);
+    assert_eq!(text.status, 0, "{}", text.stderr);
+    assert!(text.stdout.contains("Conv2d_0") && text.stdout.contains("images/s"));
+}
+
+#[test]
+fn the_cache_is_listed_verified_and_emptied() {
+    let world = World::new();
+    assert_eq!(json(&world.run(&["cache", "list", "--json"])), serde_json::json!([]));
+    assert_eq!(world.run(&["cache", "verify"]).status, 0);
+    assert_eq!(world.run(&["cache", "remove", "--all"]).status, 0);
+    assert_eq!(world.run(&["cache", "remove"]).status, 2);
+    let missing = world.run(&["cache", "remove", "https://tfhub.dev/x/1"]);
+    assert_eq!(missing.status, 2);
+    assert!(missing.stderr.contains("not in the cache"));
+    assert_eq!(world.run(&["fetch", "module.tar"]).stdout, "module.tar\n");
+    assert_eq!(world.run(&["fetch", "https://tfhub.dev/x/1"]).status, 2);
+}
+
+#[test]
+fn completions_and_manual_pages_are_complete() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ran = world.run(&["completions", shell]);
+        assert_eq!(ran.status, 0);
+        assert!(ran.stdout.contains("l2-normalize"), "{shell}");
+    }
+    assert!(world.run(&["man"]).stdout.contains(".TH mobilenet"));
+    assert_eq!(world.run(&["man", "--out", "pages"]).status, 0);
+    for page in ["mobilenet.1", "mobilenet-classify.1", "mobilenet-cache-list.1"] {
+        assert!(world.path("pages").join(page).is_file(), "{page}");
+    }
+}
+
+#[test]
+fn help_of_every_command_teaches_by_example() {
+    let world = World::new();
+    let commands =
+        ["classify", "embed", "inspect", "bench", "fetch", "cache", "completions", "man"];
+    for command in commands {
+        for flag in ["-h", "--help"] {
+            let ran = world.run(&[command, flag]);
+            assert_eq!(ran.status, 0);
+            assert!(ran.stdout.contains("Examples:\n  mobilenet"), "{command} {flag}");
+            let widest = ran.stdout.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(100), "{command} {flag}: {widest:?}");
+        }
+    }
+    let version = world.run(&["--version"]).stdout;
+    assert_eq!(version, format!("mobilenet {}\n", env!("CARGO_PKG_VERSION")));
+}
