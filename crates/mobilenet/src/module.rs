@@ -101,7 +101,12 @@ impl Module {
     }
 
     pub(crate) fn read(files: ModuleDir, limits: &Limits, options: &ModuleOptions) -> Result<Self> {
-        let source = Source::read(&Wanted { files: &files, tags: &options.tags, limits })?;
+        let source = Source::read(&Wanted {
+            files: &files,
+            tags: &options.tags,
+            limits,
+            normalization: options.normalization,
+        })?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Module(Arc::new(Inner {
             files,
@@ -274,11 +279,20 @@ impl Module {
         Ok(labels)
     }
 
+    /// What the file does not say and was assumed, and which of its tensors answer: sentences for
+    /// people. Empty for hub modules, which say everything.
+    pub fn notes(&self) -> &[String] {
+        &self.0.source.notes
+    }
+
     /// The names in the module's own label file, if it has one.
     ///
     /// # Errors
     /// [`ErrorKind::Labels`] if the file cannot be used.
     pub fn own_labels(&self) -> Result<Option<Labels>> {
+        if let Some(labels) = &self.0.source.labels {
+            return Ok(Some(labels.clone()));
+        }
         let files = &self.0.files;
         let Some(path) = label_file(files.paths()) else { return Ok(None) };
         let failed = |e| Error::because(ErrorKind::Io, format!("cannot read {path}"), e);

@@ -9,6 +9,7 @@ use mobilenet_kernels::Isa;
 
 use crate::error::Result;
 use crate::module::Module;
+use crate::normalization::Normalization;
 
 /// How to find, read and run a module.
 ///
@@ -24,6 +25,7 @@ pub struct ModuleOptions {
     pub(crate) tags: Vec<String>,
     pub(crate) isa: Option<Isa>,
     pub(crate) threads: Option<usize>,
+    pub(crate) normalization: Option<Normalization>,
     offline: bool,
     cache_dir: Option<PathBuf>,
     limits: Limits,
@@ -56,6 +58,13 @@ impl ModuleOptions {
     /// Uses this many threads; by default one for each core. Results do not depend on it.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Feeds the network in this way, whatever its file says. Hub modules hold their own in the
+    /// graph and ignore it.
+    pub fn normalization(mut self, normalization: Normalization) -> Self {
+        self.normalization = Some(normalization);
         self
     }
 

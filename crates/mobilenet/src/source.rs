@@ -11,8 +11,10 @@ use mobilenet_engine::Graph;
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
+use mobilenet_vision::Labels;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::normalization::Normalization;
 use crate::signature::Signature;
 
 /// A model as its file describes it.
@@ -27,6 +29,10 @@ pub(crate) struct Source {
     pub(crate) weights: Box<dyn Weights>,
     /// The file itself, if it is a hub module.
     pub(crate) hub_module: Option<Arc<HubModule>>,
+    /// The names of the classes, if the file has them and they are not among its assets.
+    pub(crate) labels: Option<Labels>,
+    /// What the file does not say and was assumed, and which of its tensors answer: sentences.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The values of variables, read when asked for.
@@ -53,6 +59,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) files: &'a ModuleDir,
     pub(crate) tags: &'a [String],
     pub(crate) limits: &'a Limits,
+    /// What the network wants to see, where its file does not hold that.
+    pub(crate) normalization: Option<Normalization>,
 }
 
 /// A file format: whether these files are of it, and how they are read.

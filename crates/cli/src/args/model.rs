@@ -4,10 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use mobilenet::{Isa, Module, ModuleOptions};
+use mobilenet::{Isa, Module, ModuleOptions, Normalization};
 
 use crate::failure::Failure;
 use crate::progress::Download;
+use crate::terminal;
 
 /// Where modules come from.
 #[derive(Args, Debug)]
@@ -45,6 +46,23 @@ pub(crate) struct ModelArgs {
     #[arg(short, long, value_name = "HANDLE", env = "MOBILENET_MODULE", hide_env_values = true)]
     pub(crate) module: Option<String>,
 
+    /// What the network inside wants subtracted from pixels of 0 to 255: one number, or red,green,blue
+    /// [default: what the file says, else 127.5]
+    ///
+    /// With --std, for files that hold the bare network and say it wrong or not at all.
+    #[arg(
+        long,
+        value_name = "MEAN",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        requires = "std"
+    )]
+    pub(crate) mean: Vec<f32>,
+
+    /// What the difference is then divided by [default: what the file says, else 127.5]
+    #[arg(long, value_name = "STD", value_delimiter = ',', requires = "mean")]
+    pub(crate) std: Vec<f32>,
+
     /// Use the graph with exactly these tags, separated by commas [default: no tags]
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
     pub(crate) tags: Vec<String>,
@@ -74,15 +92,18 @@ impl ModelArgs {
     }
 
     /// The library's options with these flags applied.
-    pub(crate) fn options(&self) -> ModuleOptions {
+    pub(crate) fn options(&self) -> Result<ModuleOptions, Failure> {
         let mut options = self.hub.options().tags(self.tags.iter().cloned());
+        if !self.mean.is_empty() {
+            options = options.normalization(Normalization::from_slices(&self.mean, &self.std)?);
+        }
         if let Some(threads) = self.run.threads {
             options = options.threads(threads.get());
         }
         if let Some(isa) = self.run.isa {
             options = options.isa(isa);
         }
-        options
+        Ok(options)
     }
 
     /// Fetches if needed, and opens the module.
@@ -92,7 +113,10 @@ impl ModelArgs {
 
     /// As [`Self::open`], for another handle than that of `--module`.
     pub(crate) fn open_handle(&self, handle: &str) -> Result<Module, Failure> {
-        let module = self.options().load(handle)?;
+        let module = self.options()?.load(handle)?;
+        for note in module.notes() {
+            terminal::note(format_args!("note: {note}"));
+        }
         // Never taken apart: the process ends with the command, and the system frees its memory
         // all at once, sooner than a thousand nodes one by one.
         std::mem::forget(module.clone());

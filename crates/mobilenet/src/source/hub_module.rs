@@ -23,7 +23,16 @@ pub(super) fn read(wanted: &Wanted<'_>) -> Result<Source> {
     let signatures = signatures(meta_graph)?;
     let module = Arc::new(module);
     let weights = Box::new(Variables(Arc::clone(&module)));
-    Ok(Source { graph, signatures, tag_sets, image_size, weights, hub_module: Some(module) })
+    Ok(Source {
+        graph,
+        signatures,
+        tag_sets,
+        image_size,
+        weights,
+        hub_module: Some(module),
+        labels: None,
+        notes: Vec::new(),
+    })
 }
 
 /// The attachment `image_module_info`.
