@@ -11,6 +11,7 @@ mod elementwise;
 mod error;
 pub mod family;
 pub mod gradients;
+pub mod int8;
 mod isa;
 mod normalize;
 pub mod peak;

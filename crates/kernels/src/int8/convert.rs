@@ -1,0 +1,130 @@
+//! Into bytes, out of bytes, and from one scale to another.
+
+use super::{Multiplier, Quantization};
+use crate::error::Result;
+use crate::pool::Pool;
+
+/// Values of a task.
+const CHUNK: usize = 16 << 10;
+
+/// Rounds `input` to bytes: `round(x / scale) + zero_point`, halves away from zero, the
+/// division in single precision; beyond the range the nearest byte, NaN the zero point.
+///
+/// # Panics
+/// If lengths differ.
+pub fn quantize(pool: &Pool, to: Quantization, input: &[f32], output: &mut [u8]) {
+    assert_eq!(input.len(), output.len(), "quantised values");
+    let zero_point = f32::from(to.zero_point);
+    pool.for_each_chunk(output, CHUNK, &|index, output| {
+        let input = &input[index * CHUNK..][..output.len()];
+        for (byte, x) in output.iter_mut().zip(input) {
+            let steps = (x / to.scale).round();
+            let steps = if steps.is_nan() { 0.0 } else { steps.clamp(-512.0, 512.0) };
+            *byte = (steps + zero_point).clamp(0.0, 255.0) as u8;
+        }
+    });
+}
+
+/// The real values of bytes: `scale * (byte - zero_point)`, in single precision.
+///
+/// # Panics
+/// If lengths differ.
+pub fn dequantize(pool: &Pool, from: Quantization, input: &[u8], output: &mut [f32]) {
+    assert_eq!(input.len(), output.len(), "dequantised bytes");
+    let zero_point = i32::from(from.zero_point);
+    pool.for_each_chunk(output, CHUNK, &|index, output| {
+        let input = &input[index * CHUNK..][..output.len()];
+        for (x, &byte) in output.iter_mut().zip(input) {
+            *x = from.scale * (i32::from(byte) - zero_point) as f32;
+        }
+    });
+}
+
+/// The bytes of int8 values: each with 128 added.
+///
+/// # Panics
+/// If lengths differ.
+pub fn offset(input: &[i8], output: &mut [u8]) {
+    assert_eq!(input.len(), output.len(), "values of int8");
+    output.iter_mut().zip(input).for_each(|(to, &x)| *to = x as u8 ^ 0x80);
+}
+
+/// The int8 values of bytes: each with 128 taken away.
+///
+/// # Panics
+/// If lengths differ.
+pub fn restore(input: &[u8], output: &mut [i8]) {
+    assert_eq!(input.len(), output.len(), "bytes of int8 values");
+    output.iter_mut().zip(input).for_each(|(to, &x)| *to = (x ^ 0x80) as i8);
+}
+
+/// Bytes of one scale and zero point to those of another: TensorFlow Lite's `QUANTIZE` between
+/// tensors of 8 bits.
+#[derive(Clone)]
+pub struct Requantize {
+    table: Box<[u8; 256]>,
+}
+
+impl Requantize {
+    /// Prepares the change.
+    ///
+    /// # Errors
+    /// Scales too far apart.
+    pub fn new(from: Quantization, to: Quantization) -> Result<Self> {
+        let multiplier = Multiplier::new(f64::from(from.scale) / f64::from(to.scale))?;
+        let mut table = Box::new([0; 256]);
+        for (byte, entry) in (0..).zip(table.iter_mut()) {
+            let value = multiplier.apply(byte - i32::from(from.zero_point));
+            *entry = value.wrapping_add(i32::from(to.zero_point)).clamp(0, 255) as u8;
+        }
+        Ok(Self { table })
+    }
+
+    /// Computes `output` from an input of its length.
+    ///
+    /// # Panics
+    /// If lengths differ.
+    pub fn run(&self, pool: &Pool, input: &[u8], output: &mut [u8]) {
+        assert_eq!(input.len(), output.len(), "requantised bytes");
+        pool.for_each_chunk(output, CHUNK, &|index, output| {
+            let input = &input[index * CHUNK..][..output.len()];
+            output.iter_mut().zip(input).for_each(|(to, &x)| *to = self.table[usize::from(x)]);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let q = Quantization { scale: 0.25, zero_point: 100 };
+        let input = [0.0, 0.125, -0.125, 1.0, 1e30, f32::NEG_INFINITY, f32::NAN, 0.374];
+        let mut bytes = [0; 8];
+        quantize(&Pool::new(2), q, &input, &mut bytes);
+        assert_eq!(bytes, [100, 101, 99, 104, 255, 0, 100, 101]);
+        let mut back = [0.0; 8];
+        dequantize(&Pool::new(2), q, &bytes, &mut back);
+        assert_eq!(back, [0.0, 0.25, -0.25, 1.0, 38.75, -25.0, 0.0, 0.25]);
+    }
+
+    #[test]
+    fn int8_values_and_their_bytes() {
+        let (mut bytes, mut values) = ([0; 4], [0; 4]);
+        offset(&[-128, -1, 0, 127], &mut bytes);
+        assert_eq!(bytes, [0, 127, 128, 255]);
+        restore(&bytes, &mut values);
+        assert_eq!(values, [-128, -1, 0, 127]);
+    }
+
+    #[test]
+    fn from_scale_to_scale() {
+        let from = Quantization { scale: 0.5, zero_point: 128 };
+        let to = Quantization { scale: 0.25, zero_point: 0 };
+        let mut output = [0; 4];
+        let op = Requantize::new(from, to).expect("fits");
+        op.run(&Pool::single(), &[127, 128, 130, 255], &mut output);
+        assert_eq!(output, [0, 0, 4, 254]);
+    }
+}
