@@ -148,6 +148,24 @@ fn bench_prints_the_promised_object() {
 }
 
 #[test]
+fn bench_of_training_prints_the_object_that_bench_prints() {
+    let world = World::new();
+    let small = ["--batch", "2", "--threads", "1", "--seconds", "0", "--json"];
+    let inference = json(&world.run(&[&["bench"], &small[..]].concat()));
+    let training = json(&world.run(&[&["bench", "--train"], &small[..]].concat()));
+    let keys = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&training), keys(&inference));
+    assert_eq!(keys(&training["latency_us"]), keys(&inference["latency_us"]));
+    let work = |object: &Value| object["multiply_adds"].as_u64().unwrap();
+    assert!(work(&training) > 2 * work(&inference), "forward, and backward twice");
+    let profiled = world.run(&[&["bench", "--train", "--profile"], &small[..]].concat());
+    let steps = json(&profiled)["profile"].as_array().unwrap().len();
+    assert!(steps > 100, "{steps}");
+    let text = world.run(&["bench", "--train", "--batch", "2", "--seconds", "0"]);
+    assert!(text.stdout.contains("images/s") && text.stdout.contains("batch_norm_grad"));
+}
+
+#[test]
 fn the_cache_is_listed_verified_and_emptied() {
     let world = World::new();
     assert_eq!(json(&world.run(&["cache", "list", "--json"])), serde_json::json!([]));

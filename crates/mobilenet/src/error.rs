@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Labels,
     /// A file that cannot be read.
     Io,
+    /// Training cannot start or go on: unusable data or settings, a loss that is no number.
+    Training,
 }
 
 /// What went wrong, where, and, when known, what to do about it.
@@ -103,6 +105,7 @@ pass_through! {
     mobilenet_hub::Error => Fetch,
     mobilenet_formats::Error => Format,
     mobilenet_engine::Error => Graph,
+    mobilenet_train::Error => Training,
 }
 
 impl From<mobilenet_vision::Error> for Error {

@@ -33,6 +33,7 @@ mod range;
 mod runner;
 mod signature;
 mod source;
+mod step;
 
 pub use choice::{Choice, Prediction};
 pub use classifier::{Classifier, ClassifierOptions, Worker};
@@ -44,6 +45,7 @@ pub use options::ModuleOptions;
 pub use preprocessing::{DecidedBy, Preprocessing};
 pub use runner::Runner;
 pub use signature::{Port, Signature};
+pub use step::TrainingStep;
 
 pub use mobilenet_engine::{Graph, Node, Plan, StepInfo, Summary};
 pub use mobilenet_formats::{DType, FileSource, Limits, Tensor, TensorData, npy};

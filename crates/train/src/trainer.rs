@@ -5,9 +5,10 @@
 //! and run by an ordinary session, which keeps the moving averages and applies their updates.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mobilenet_engine::{
-    Elements, Graph, Plan, PlanOptions, Pool, Session, Shape, TensorView, differentiate,
+    Elements, Graph, Isa, Plan, PlanOptions, Pool, Session, Shape, TensorView, differentiate,
 };
 use mobilenet_formats::Tensor;
 
@@ -89,6 +90,20 @@ impl Trainer {
         optimizer: Box<dyn Optimizer>,
         options: StepOptions,
     ) -> Result<Self> {
+        Self::on(Isa::detect(), training, variables, optimizer, options)
+    }
+
+    /// As [`Trainer::new`], for a chosen instruction set.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; if this processor lacks the instruction set.
+    pub fn on(
+        isa: Isa,
+        training: TrainingGraph,
+        variables: &dyn Fn(&str) -> std::result::Result<Arc<Tensor>, mobilenet_engine::Error>,
+        optimizer: Box<dyn Optimizer>,
+        options: StepOptions,
+    ) -> Result<Self> {
         let TrainingGraph { mut graph, images, objective, trainable, update_ops } = training;
         let names: Vec<&str> = trainable.iter().map(String::as_str).collect();
         let slopes = differentiate(&mut graph, &objective.total_loss, &names).map_err(model)?;
@@ -104,6 +119,7 @@ impl Trainer {
         let labels = graph.tensor(&objective.labels).map_err(model)?;
         let classes = graph.fact(labels).shape.last().unwrap_or(0);
         let plan_options = PlanOptions {
+            isa,
             threads: options.threads,
             targets: update_ops,
             variables: trainable.clone(),
@@ -171,6 +187,23 @@ impl Trainer {
             set.map_err(model)?;
         }
         Ok(())
+    }
+
+    /// The plan of a step: forward and backward; the update is the optimiser's.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        self.session.plan()
+    }
+
+    /// Starts (anew) or stops adding up the time of each step of the plan.
+    pub fn set_profiling(&mut self, on: bool) {
+        self.session.set_profiling(on);
+    }
+
+    /// The time spent in each step of the plan since profiling was started.
+    #[must_use]
+    pub fn profile(&self) -> Option<&[Duration]> {
+        self.session.profile()
     }
 
     /// Steps taken.

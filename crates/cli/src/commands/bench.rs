@@ -1,11 +1,13 @@
-//! `mobilenet bench`: how fast the module runs here. Inference alone, the input in memory: no
-//! files, no decoding. Results of timing depend on the machine; the numbers say on what they ran.
+//! `mobilenet bench`: how fast the module runs here, or one step of training it. The input is in
+//! memory: no files, no decoding. Results of timing depend on the machine; the numbers say on what
+//! they ran.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mobilenet::{Request, Runner};
+use mobilenet::{Module, Plan, Request, Runner, TrainingStep};
 use serde::Serialize;
 
 use crate::args::ModelArgs;
@@ -17,12 +19,14 @@ Examples:
   mobilenet bench --threads 1
   mobilenet bench --batch 32 --seconds 10
   mobilenet bench --module 1.tar.gz --isa avx2 --threads 1 --json
+  mobilenet bench --train --batch 32 --threads 2 --profile
 
 Quiet the machine first; compare numbers of one machine only. The minimum is the steadiest.";
 
 /// Measure how fast the module runs on this machine
 ///
-/// Times inference alone: the images are in memory, prepared.
+/// Times inference alone, or with --train one step of training (forward, backward, update by
+/// momentum, moving averages): the images are in memory, prepared.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Bench {
@@ -37,6 +41,14 @@ pub(crate) struct Bench {
     /// The signature to call [default: image_classification]
     #[arg(long, value_name = "NAME")]
     signature: Option<String>,
+
+    /// Time one step of training, on the graph tagged `train`
+    #[arg(long, conflicts_with = "signature")]
+    train: bool,
+
+    /// Say where the time goes, step by step, also with --json
+    #[arg(long)]
+    profile: bool,
 
     /// Print one JSON object
     #[arg(long)]
@@ -77,80 +89,153 @@ struct Measured {
     arena_bytes: usize,
     signature: String,
     module: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Vec<Profiled>>,
+}
+
+/// One step of the plan.
+#[derive(Debug, Serialize)]
+struct Profiled {
+    microseconds: f64,
+    kernel: String,
+    node: String,
+    multiply_adds: u64,
+}
+
+/// What is timed.
+enum Subject {
+    Inference(Runner),
+    Training(Box<TrainingStep>),
+}
+
+impl Subject {
+    fn run(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Inference(runner) => runner.run()?,
+            Self::Training(step) => step.run().map(|_loss| ())?,
+        }
+        Ok(())
+    }
+
+    /// The least time of each step of the plan.
+    fn profile(&mut self) -> Result<Vec<Duration>, Failure> {
+        Ok(match self {
+            Self::Inference(runner) => runner.profile(50)?,
+            Self::Training(step) => step.profile(10)?,
+        })
+    }
+
+    fn plan(&self) -> &Plan {
+        match self {
+            Self::Inference(runner) => runner.plan(),
+            Self::Training(step) => step.plan(),
+        }
+    }
+
+    fn threads(&self) -> usize {
+        match self {
+            Self::Inference(runner) => runner.threads(),
+            Self::Training(step) => step.threads(),
+        }
+    }
 }
 
 impl Bench {
-    pub(crate) fn run(self) -> Outcome {
+    pub(crate) fn run(mut self) -> Outcome {
         let start = Instant::now();
+        if self.train && self.model.tags.is_empty() {
+            self.model.tags.push("train".into());
+        }
         let module = self.model.open()?;
         let signature = match &self.signature {
             Some(name) => module.signature(name)?.name.clone(),
             None => module.first_signature()?.to_owned(),
         };
-        let size = module.expected_image_size()?;
-        let request = Request::new(&signature).images(self.batch as usize, size);
-        let mut runner = module.parallel_runner(&request)?;
+        let mut subject = self.subject(&module, &signature)?;
         let load = start.elapsed();
-        runner.input_mut().iter_mut().enumerate().for_each(|(i, v)| *v = (i % 251) as f32 / 250.0);
-
-        let times = measure(&mut runner, Duration::from_secs_f64(self.seconds))?;
-        let measured = self.describe(&runner, &times, load, (signature, module.handle().into()));
+        let times = measure(&mut subject, Duration::from_secs_f64(self.seconds))?;
+        let mut measured =
+            self.describe(&subject, &times, load, (signature, module.handle().into()));
+        if self.profile {
+            measured.profile = Some(profile(&mut subject)?);
+        }
         let mut out = io::stdout().lock();
         if self.json {
             serde_json::to_writer(&mut out, &measured)?;
             writeln!(out)?;
         } else {
             measured.print(&mut out)?;
-            profile(&mut out, &mut runner)?;
+            let steps = match measured.profile {
+                Some(steps) => steps,
+                None => by_kernel_if_many(profile(&mut subject)?),
+            };
+            print_profile(&mut out, &steps)?;
         }
         Ok(Status::Good)
     }
 
+    fn subject(&self, module: &Module, signature: &str) -> Result<Subject, Failure> {
+        if self.train {
+            return Ok(Subject::Training(Box::new(TrainingStep::new(module, self.batch as usize)?)));
+        }
+        let size = module.expected_image_size()?;
+        let request = Request::new(signature).images(self.batch as usize, size);
+        let mut runner = module.parallel_runner(&request)?;
+        runner.input_mut().iter_mut().enumerate().for_each(|(i, v)| *v = (i % 251) as f32 / 250.0);
+        Ok(Subject::Inference(runner))
+    }
+
     fn describe(
         &self,
-        runner: &Runner,
+        subject: &Subject,
         times: &[Duration],
         load: Duration,
         (signature, module): (String, String),
     ) -> Measured {
-        let summary = runner.plan().summary();
+        let summary = subject.plan().summary();
+        let images = f64::from(self.batch);
+        // A step of training is planned for the batch, inference for one image.
+        let multiply_adds = match subject {
+            Subject::Inference(_) => summary.multiply_adds,
+            Subject::Training(_) => summary.multiply_adds / u64::from(self.batch),
+        };
         let latency_us = Latency {
             min: percentile(times, 0.0),
             median: percentile(times, 0.5),
             p90: percentile(times, 0.9),
             p99: percentile(times, 0.99),
         };
-        let images = f64::from(self.batch);
-        let per_run = summary.multiply_adds as f64 * images * 2.0;
+        let per_run = multiply_adds as f64 * images * 2.0;
         Measured {
             images_per_second: images * times.len() as f64 / total(times).as_secs_f64(),
             gflops: per_run / latency_us.median / 1e3,
             latency_us,
             batch: self.batch,
-            threads: runner.threads(),
+            threads: subject.threads(),
             isa: summary.isa,
             runs: times.len(),
-            multiply_adds: summary.multiply_adds,
+            multiply_adds,
             load_ms: load.as_secs_f64() * 1e3,
             arena_bytes: summary.arena_bytes,
             signature,
             module,
+            profile: None,
         }
     }
 }
 
 /// Times of single runs, sorted. At least ten, after a warm-up.
-fn measure(runner: &mut Runner, duration: Duration) -> Result<Vec<Duration>, Failure> {
+fn measure(subject: &mut Subject, duration: Duration) -> Result<Vec<Duration>, Failure> {
     let warm = Instant::now();
     while warm.elapsed() < duration.min(Duration::from_millis(300)) / 3 {
-        runner.run()?;
+        subject.run()?;
     }
-    runner.run()?;
+    subject.run()?;
     let mut times = Vec::with_capacity(1 << 16);
     let start = Instant::now();
     while (start.elapsed() < duration || times.len() < 10) && times.len() < 1 << 22 {
         let before = Instant::now();
-        runner.run()?;
+        subject.run()?;
         times.push(before.elapsed());
     }
     times.sort_unstable();
@@ -205,25 +290,59 @@ impl Measured {
 }
 
 /// Where the time goes, step by step: the smallest of some runs.
-fn profile(out: &mut impl Write, runner: &mut Runner) -> Result<(), Failure> {
-    let steps = runner.plan().summary().steps;
-    let times = runner.profile(50)?;
-    let all: Duration = total(&times);
-    if steps.len() != times.len() || all.is_zero() {
+fn profile(subject: &mut Subject) -> Result<Vec<Profiled>, Failure> {
+    let times = subject.profile()?;
+    let steps = subject.plan().summary().steps.into_iter().zip(times);
+    let profiled = |(step, time): (mobilenet::StepInfo, Duration)| Profiled {
+        microseconds: (time.as_secs_f64() * 1e7).round() / 10.0,
+        node: step.nodes.last().map(|node| shorten(node).to_owned()).unwrap_or_default(),
+        kernel: step.kernel,
+        multiply_adds: step.multiply_adds,
+    };
+    Ok(steps.map(profiled).collect())
+}
+
+/// A plan of hundreds of steps, as one of training has, is summed by kernel, slowest first.
+fn by_kernel_if_many(steps: Vec<Profiled>) -> Vec<Profiled> {
+    if steps.len() <= 100 {
+        return steps;
+    }
+    let mut sums: BTreeMap<String, (Profiled, usize)> = BTreeMap::new();
+    for step in steps {
+        match sums.get_mut(&step.kernel) {
+            Some((sum, count)) => {
+                sum.microseconds += step.microseconds;
+                sum.multiply_adds += step.multiply_adds;
+                *count += 1;
+            }
+            None => {
+                sums.insert(step.kernel.clone(), (step, 1));
+            }
+        }
+    }
+    let mut sums: Vec<Profiled> = sums
+        .into_values()
+        .map(|(sum, count)| Profiled { node: format!("{count} steps"), ..sum })
+        .collect();
+    sums.sort_by(|a, b| b.microseconds.total_cmp(&a.microseconds));
+    sums
+}
+
+fn print_profile(out: &mut impl Write, steps: &[Profiled]) -> Result<(), Failure> {
+    let all: f64 = steps.iter().map(|step| step.microseconds).sum();
+    if all == 0.0 {
         return Ok(());
     }
     let paint = Paint::stdout();
     let heading = format!("\n{:>9} {:>5} {:>7}  {:<34} node", "µs", "%", "GFLOP/s", "kernel");
     writeln!(out, "{}", paint.paint(HEADING, heading))?;
-    for (step, time) in steps.iter().zip(times) {
-        let share = time.as_secs_f64() / all.as_secs_f64() * 100.0;
-        let micros = time.as_secs_f64() * 1e6;
-        let gflops = match (step.multiply_adds, micros) {
-            (0, _) => String::new(),
-            (work, micros) => format!("{:.1}", work as f64 * 2.0 / micros / 1e3),
+    for Profiled { microseconds, kernel, node, multiply_adds } in steps {
+        let share = microseconds / all * 100.0;
+        let gflops = match multiply_adds {
+            0 => String::new(),
+            &work => format!("{:.1}", work as f64 * 2.0 / microseconds / 1e3),
         };
-        let node = step.nodes.last().map_or("", |node| shorten(node));
-        writeln!(out, "{micros:>9.1} {share:>5.1} {gflops:>7}  {:<34} {node}", step.kernel)?;
+        writeln!(out, "{microseconds:>9.1} {share:>5.1} {gflops:>7}  {kernel:<34} {node}")?;
     }
     Ok(())
 }
