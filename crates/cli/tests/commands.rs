@@ -197,8 +197,18 @@ fn completions_and_manual_pages_are_complete() {
 #[test]
 fn help_of_every_command_teaches_by_example() {
     let world = World::new();
-    let commands =
-        ["classify", "embed", "inspect", "bench", "fetch", "cache", "completions", "man"];
+    let commands = [
+        "classify",
+        "embed",
+        "evaluate",
+        "explain",
+        "inspect",
+        "bench",
+        "fetch",
+        "cache",
+        "completions",
+        "man",
+    ];
     for command in commands {
         for flag in ["-h", "--help"] {
             let ran = world.run(&[command, flag]);

@@ -178,6 +178,14 @@ impl Worker {
         self.classify_image(&image, choice)
     }
 
+    /// Decodes an image file's bytes as the classifier wants them.
+    ///
+    /// # Errors
+    /// If they cannot be decoded.
+    pub fn decode(&self, file: &[u8]) -> Result<Image> {
+        self.classifier.preprocessing().decode(file)
+    }
+
     /// The chosen labels of a decoded image.
     ///
     /// # Errors

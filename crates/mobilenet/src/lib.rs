@@ -16,6 +16,8 @@
 //! ```
 
 pub mod builder;
+pub mod evaluation;
+pub mod explain;
 pub mod family;
 pub mod pipeline;
 
@@ -53,6 +55,8 @@ pub use mobilenet_hub::{
     Cache, CacheEntry, EntryState, Handle, Hub, HubOptions, ModuleDir, ModuleFile, Progress,
 };
 pub use mobilenet_kernels::Isa;
+pub use mobilenet_train::report;
 pub use mobilenet_vision::{
-    Crop, DecodeOptions, Image, Labels, Resize, Scratch, synset, synset_index,
+    Crop, DecodeOptions, Image, Labels, Resize, Scratch, encode_jpeg, encode_png, metrics, synset,
+    synset_index, thumbnail,
 };

@@ -398,6 +398,21 @@ impl Module {
     }
 
     fn compile(&self, key: &Key) -> mobilenet_engine::Result<Plan> {
+        let inputs: Vec<_> = key.inputs.iter().map(|(n, s)| (n.as_str(), s.clone())).collect();
+        let outputs: Vec<_> = key.outputs.iter().map(String::as_str).collect();
+        let options =
+            PlanOptions { isa: self.0.isa, threads: self.0.threads, ..PlanOptions::default() };
+        self.compile_graph(&self.0.source.graph, &inputs, &outputs, &options)
+    }
+
+    /// A plan of `graph`, which may be more than the module's own, with the module's weights.
+    pub(crate) fn compile_graph(
+        &self,
+        graph: &mobilenet_engine::Graph,
+        inputs: &[(&str, mobilenet_engine::Shape)],
+        outputs: &[&str],
+        options: &PlanOptions,
+    ) -> mobilenet_engine::Result<Plan> {
         let source = &self.0.source;
         let variables = |name: &str| {
             let failed = |error: Error| {
@@ -407,11 +422,7 @@ impl Module {
             };
             source.weights.read(name).map_err(failed)
         };
-        let inputs: Vec<_> = key.inputs.iter().map(|(n, s)| (n.as_str(), s.clone())).collect();
-        let outputs: Vec<_> = key.outputs.iter().map(String::as_str).collect();
-        let options =
-            PlanOptions { isa: self.0.isa, threads: self.0.threads, ..PlanOptions::default() };
-        Plan::compile(&source.graph, &variables, &inputs, &outputs, &options)
+        Plan::compile(graph, &variables, inputs, outputs, options)
     }
 }
 

@@ -3,10 +3,12 @@
 //! own file; commands only see the result.
 
 mod inputs;
+mod labels;
 mod model;
 mod pixels;
 
 pub(crate) use inputs::InputArgs;
+pub(crate) use labels::LabelFileArgs;
 pub(crate) use model::{HubArgs, ModelArgs};
 pub(crate) use pixels::PixelArgs;
 

@@ -3,12 +3,12 @@
 //! in input order.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use mobilenet::{Choice, Classifier, ErrorKind, Labels, Prediction, Worker, pipeline};
+use mobilenet::{Choice, Classifier, Prediction, Worker, pipeline};
 
-use crate::args::{InputArgs, ModelArgs, PixelArgs};
+use crate::args::{InputArgs, LabelFileArgs, ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status, chain};
 use crate::inputs::{Kind, Unreadable};
 use crate::interrupt::Interrupt;
@@ -40,6 +40,9 @@ pub(crate) struct Classify {
     labels: LabelArgs,
 
     #[command(flatten)]
+    label_file: LabelFileArgs,
+
+    #[command(flatten)]
     format: FormatArgs,
 
     #[command(flatten)]
@@ -68,10 +71,6 @@ struct LabelArgs {
     /// Never print these labels; may be repeated
     #[arg(long, value_name = "LABEL")]
     deny: Vec<String>,
-
-    /// Names of the classes, one a line [default: the module's own, or ImageNet's]
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
 }
 
 /// How answers are printed.
@@ -120,7 +119,7 @@ impl LabelArgs {
 
 impl Classify {
     pub(crate) fn run(self) -> Outcome {
-        let classifier = self.classifier()?;
+        let classifier = self.label_file.classifier(&self.model, &self.pixels)?;
         let choice = self.labels.choice(&classifier)?;
         let inputs = self.inputs.stream(Kind::Images);
         let interrupt = Interrupt::watch();
@@ -135,27 +134,6 @@ impl Classify {
         pipeline::ordered(interrupt.until(inputs), threads, work, |done| run.take(&done));
         run.end(&interrupt)
     }
-
-    fn classifier(&self) -> Result<Classifier, Failure> {
-        let module = self.model.open()?;
-        let mut options = Classifier::options().preprocessing(self.pixels.preprocessing(&module)?);
-        if let Some(path) = &self.labels.labels {
-            options = options.labels(read_labels(path)?);
-        }
-        options.build(module).map_err(|error| match (&self.labels.labels, error.kind()) {
-            (Some(path), ErrorKind::Labels) => unusable_labels(path, &error),
-            _ => error.into(),
-        })
-    }
-}
-
-fn unusable_labels(path: &Path, error: &dyn std::error::Error) -> Failure {
-    Failure::new(format!("cannot use the labels {}: {}", path.display(), chain(error)))
-}
-
-fn read_labels(path: &Path) -> Result<Labels, Failure> {
-    let file = std::fs::read(path).map_err(|e| unusable_labels(path, &e))?;
-    Labels::parse(&file).map_err(|e| unusable_labels(path, &e))
 }
 
 /// What became of one input, from a worker to the report.

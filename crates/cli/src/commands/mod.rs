@@ -29,6 +29,8 @@ macro_rules! commands {
 commands! {
     classify: Classify,
     embed: Embed,
+    evaluate: Evaluate,
+    explain: Explain,
     inspect: Inspect,
     bench: Bench,
     fetch: Fetch,

@@ -2,9 +2,13 @@
 //! `tests/classify.rs` holds them to it.
 
 mod csv;
+pub(crate) mod evaluation;
 mod json;
 mod text;
 pub(crate) mod vectors;
+mod whole;
+
+pub(crate) use whole::write_file;
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;

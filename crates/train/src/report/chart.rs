@@ -65,9 +65,10 @@ pub struct Reliability {
     pub count: usize,
 }
 
-/// Accuracy against confidence; the diagonal is perfect calibration.
+/// Accuracy against confidence as bars, and as a line with what was `after` a correction (may be
+/// empty); the diagonal is perfect calibration.
 #[must_use]
-pub fn reliability(bins: &[Reliability]) -> String {
+pub fn reliability(bins: &[Reliability], after: &[Reliability]) -> String {
     let frame = Frame { x: (0.0, 1.0), y: (0.0, 1.0) };
     let mut svg = frame.open("confidence", "accuracy");
     let width = (SIZE.0 - MARGIN.0 - MARGIN.2) / bins.len().max(1) as f64;
@@ -88,64 +89,98 @@ pub fn reliability(bins: &[Reliability]) -> String {
     }
     let _ = write!(
         svg,
-        "<line class=\"diagonal\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/></svg>",
+        "<line class=\"diagonal\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/>",
         frame.px(0.0),
         frame.py(0.0),
         frame.px(1.0),
         frame.py(1.0)
     );
-    svg
-}
-
-/// Rows are what an image is, columns what it was taken for; darker is more, by share of the row.
-#[must_use]
-pub fn confusion(classes: &[String], counts: &[usize]) -> String {
-    let n = classes.len();
-    let cell = (640.0 / n.max(1) as f64).clamp(2.0, 34.0);
-    let names = if cell >= 9.0 { 130.0 } else { 0.0 };
-    let side = names + cell * n as f64;
-    let mut svg = format!(
-        "<svg class=\"confusion\" viewBox=\"0 0 {side:.0} {side:.0}\" width=\"{side:.0}\" role=\"img\">\
-         <title>confusion matrix</title>"
-    );
-    for (row, values) in counts.chunks(n.max(1)).enumerate() {
-        let total: usize = values.iter().sum();
-        for (column, &count) in values.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let share = count as f64 / total as f64;
-            let kind = if row == column { "right" } else { "wrong" };
-            let _ = write!(
-                svg,
-                "<rect class=\"{kind}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{cell:.1}\" height=\"{cell:.1}\" \
-                 fill-opacity=\"{:.2}\"><title>{} taken for {}: {count} of {total}</title></rect>",
-                names + cell * column as f64,
-                names + cell * row as f64,
-                0.08 + 0.92 * share.sqrt(),
-                escape(&classes[row]),
-                escape(&classes[column])
-            );
-        }
-    }
-    if names > 0.0 {
-        confusion_names(&mut svg, classes, names, cell);
+    let place = |bin: &Reliability| {
+        format!("{:.1},{:.1}", frame.px(bin.confidence), frame.py(bin.accuracy))
+    };
+    let line: Vec<String> = after.iter().filter(|bin| bin.count > 0).map(place).collect();
+    if !line.is_empty() {
+        let _ = write!(svg, "<polyline class=\"line s1\" points=\"{}\"/>", line.join(" "));
     }
     svg.push_str("</svg>");
     svg
 }
 
-fn confusion_names(svg: &mut String, classes: &[String], margin: f64, cell: f64) {
-    for (index, class) in classes.iter().enumerate() {
-        let middle = margin + cell * (index as f64 + 0.5);
-        let short: String = class.chars().take(18).collect();
-        let name = escape(&short);
-        let _ = write!(
-            svg,
-            "<text class=\"tick\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>\
-             <text class=\"tick\" transform=\"translate({:.1} {:.0}) rotate(-90)\">{name}</text>",
-            margin - 5.0,
-            middle + 4.0,
-            middle + 4.0,
-            margin - 5.0
-        );
+/// Room for the names of classes.
+const NAMES: f64 = 132.0;
+
+/// Smallest distance of two names.
+const NAME_STEP: f64 = 11.0;
+
+/// Rows are what an image is, columns what it was taken for; darker is more, by share of the row.
+///
+/// `counts`: `[rows, columns]`. The columns start with the rows' classes in the same order;
+/// further ones are mistakes in every row. Where classes are too many for all their names, every
+/// second, third, … has its name; all have it in the cell's title.
+#[must_use]
+pub fn confusion(rows: &[String], columns: &[String], counts: &[usize]) -> String {
+    let wide = columns.len().max(1);
+    let cell = (960.0 / wide as f64).clamp(1.5, 34.0);
+    let (width, height) = (NAMES + cell * wide as f64, NAMES + cell * rows.len() as f64);
+    let mut svg = format!(
+        "<svg class=\"confusion\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" role=\"img\">\
+         <title>confusion matrix</title>\
+         <rect class=\"frame\" x=\"{NAMES}\" y=\"{NAMES}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+        width - NAMES,
+        height - NAMES
+    );
+    for (row, (name, values)) in rows.iter().zip(counts.chunks(wide)).enumerate() {
+        let total: usize = values.iter().sum();
+        let cells = values.iter().zip(columns).enumerate().filter(|(_, (count, _))| **count > 0);
+        for (column, (&count, taken)) in cells {
+            let share = count as f64 / total as f64;
+            let kind = if row == column { "right" } else { "wrong" };
+            let (x, y) = (NAMES + cell * column as f64, NAMES + cell * row as f64);
+            let (name, taken) = (escape(name), escape(taken));
+            let title = if row == column {
+                format!("{name}: {count} of {total} recognised")
+            } else {
+                format!("{name} taken for {taken}: {count} of {total}")
+            };
+            let _ = write!(
+                svg,
+                "<rect class=\"{kind}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{cell:.1}\" height=\"{cell:.1}\" \
+                 fill-opacity=\"{:.2}\"><title>{title}</title></rect>",
+                0.12 + 0.88 * share.sqrt(),
+            );
+            if cell >= 22.0 {
+                let ink = if share > 0.3 { "cell strong" } else { "cell" };
+                let (x, y) = (x + cell / 2.0, y + cell / 2.0 + 4.0);
+                let _ =
+                    write!(svg, "<text class=\"{ink}\" x=\"{x:.1}\" y=\"{y:.1}\">{count}</text>");
+            }
+        }
+    }
+    names(&mut svg, rows, cell, |name, at| {
+        format!(
+            "<text class=\"tick\" x=\"{:.0}\" y=\"{at:.1}\" text-anchor=\"end\">{name}</text>",
+            NAMES - 5.0
+        )
+    });
+    names(&mut svg, columns, cell, |name, at| {
+        let y = NAMES - 5.0;
+        format!(
+            "<text class=\"tick\" transform=\"translate({at:.1} {y:.0}) rotate(-90)\">{name}</text>"
+        )
+    });
+    svg.push_str("</svg>");
+    svg
+}
+
+/// Every class's name, or every n-th where they would touch.
+fn names(svg: &mut String, classes: &[String], cell: f64, text: impl Fn(&str, f64) -> String) {
+    let every = (NAME_STEP / cell).ceil().max(1.0) as usize;
+    for (index, class) in classes.iter().enumerate().step_by(every) {
+        let short = match class.char_indices().nth(20) {
+            Some((end, _)) => format!("{}…", &class[..end]),
+            None => class.clone(),
+        };
+        svg.push_str(&text(&escape(&short), NAMES + cell * (index as f64 + 0.5) + 4.0));
     }
 }
 
@@ -254,15 +289,27 @@ mod tests {
         assert!(lines("x", "y", &[]).ends_with("</svg>"));
         let nan = Series { name: "loss".into(), points: vec![(0.0, f64::NAN), (1.0, 2.0)] };
         assert!(!lines("x", "y", &[nan]).contains("NaN"));
-        assert!(reliability(&[]).ends_with("</svg>"));
-        assert!(confusion(&[], &[]).ends_with("</svg>"));
+        assert!(reliability(&[], &[]).ends_with("</svg>"));
+        assert!(confusion(&[], &[], &[]).ends_with("</svg>"));
     }
 
     #[test]
     fn names_cannot_break_out() {
         let class = "<script>alert(1)</script>".to_owned();
-        let svg = confusion(&[class.clone(), class], &[1, 2, 3, 4]);
+        let classes = [class.clone(), class];
+        let svg = confusion(&classes, &classes, &[1, 2, 3, 4]);
         assert!(!svg.contains("<script"), "{svg}");
+    }
+
+    #[test]
+    fn two_hundred_classes_have_some_names_and_all_titles() {
+        let classes: Vec<String> = (0..200).map(|n| format!("class {n}")).collect();
+        let counts: Vec<usize> =
+            (0..200 * 200).map(|at| usize::from(at / 200 == at % 200)).collect();
+        let svg = confusion(&classes, &classes, &counts);
+        assert_eq!(svg.matches("recognised").count(), 200);
+        let names = svg.matches("class=\"tick\"").count();
+        assert!((100..200).contains(&names), "{names}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use mobilenet::Tensor;
 use tempfile::NamedTempFile;
 
+use super::whole::{beside, persist};
 use crate::failure::Failure;
 
 /// A file format of tables. A new one is a file, a variant and a line in [`FORMATS`].
@@ -176,30 +177,4 @@ impl Table {
         }
         Ok(self.count)
     }
-}
-
-/// A temporary file in the folder of `path`.
-fn beside(path: &Path) -> Result<BufWriter<NamedTempFile>, Failure> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".mobilenet-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        // As other files are made: the umask takes from this. (Temporary files are 0600.)
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let file = builder.tempfile_in(folder);
-    let file = file.map_err(|e| Failure::io(format!("cannot write {}", path.display()), &e))?;
-    Ok(BufWriter::new(file))
-}
-
-fn persist(out: BufWriter<NamedTempFile>, path: &Path) -> Result<(), Failure> {
-    let failed = |e: &io::Error| Failure::io(format!("cannot write {}", path.display()), e);
-    let file = out.into_inner().map_err(|e| failed(e.error()))?;
-    file.persist(path).map_err(|e| failed(&e.error))?;
-    Ok(())
 }

@@ -1,0 +1,196 @@
+//! `mobilenet evaluate` and `mobilenet explain` from outside: numbers, formats, exit statuses.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use support::{LABELS, Ran, World, bmp};
+
+/// Photos of two classes, in folders, with what `classify` takes each for.
+fn data(world: &World) -> Vec<(String, usize)> {
+    let mut truth = Vec::new();
+    for (class, label) in [("dog", 2), ("tabby_cat", 1)] {
+        for number in 0..6u8 {
+            let path = format!("data/{class}/{number}.bmp");
+            world.write(&path, &bmp(24 + u32::from(number) * 9, 30, number * 40 + label as u8));
+            truth.push((path, label));
+        }
+    }
+    world.write("data/notes.txt", b"not a photo");
+    truth
+}
+
+fn json(ran: &Ran) -> Value {
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+fn predicted(line: &Value) -> usize {
+    line["predictions"][0]["index"].as_u64().unwrap() as usize
+}
+
+#[test]
+fn the_numbers_are_those_of_classify() {
+    let world = World::new();
+    let truth = data(&world);
+    let paths: Vec<&str> = truth.iter().map(|(path, _)| path.as_str()).collect();
+    let lines = world.run(&[&["classify", "--jsonl"], &paths[..]].concat()).json_lines();
+    let right = lines.iter().zip(&truth).filter(|(line, (_, label))| predicted(line) == *label);
+    let top_1 = right.count() as f64 / truth.len() as f64;
+
+    let ran = world.run(&["evaluate", "data", "--json"]);
+    assert!(ran.stderr.contains("1 files are no photos"), "{}", ran.stderr);
+    let object = json(&ran);
+    assert_eq!((&object["n"], &object["failed"]), (&12.into(), &0.into()));
+    assert_eq!(object["top1"].as_f64(), Some(top_1));
+    assert_eq!(object["top5"].as_f64(), Some(1.0), "of five classes every one is among five");
+    let indices: Vec<_> = object["confusion"]["indices"].as_array().unwrap().clone();
+    let counts = object["confusion"]["counts"].as_array().unwrap();
+    for (line, (_, label)) in lines.iter().zip(&truth) {
+        let at = |class: usize| indices.iter().position(|index| *index == class).unwrap();
+        assert!(counts[at(*label)][at(predicted(line))].as_u64() > Some(0));
+    }
+    let all: u64 =
+        counts.iter().flat_map(|row| row.as_array().unwrap()).filter_map(Value::as_u64).sum();
+    assert_eq!(all, 12);
+    let bins = object["calibration"]["bins"].as_array().unwrap();
+    assert_eq!(bins.iter().filter_map(|bin| bin["count"].as_u64()).sum::<u64>(), 12);
+    assert!(object["calibration"]["temperature"].as_f64() > Some(0.0));
+    let mistakes = object["mistakes"].as_array().unwrap();
+    assert_eq!(mistakes.len(), 12 - (top_1 * 12.0).round() as usize);
+    let sure: Vec<_> = mistakes.iter().map(|m| m["confidence"].as_f64().unwrap()).collect();
+    assert!(sure.is_sorted_by(|a, b| a >= b));
+}
+
+#[test]
+fn tables_and_tars_give_the_same_as_folders() {
+    let world = World::new();
+    let truth = data(&world);
+    let folder = json(&world.run(&["evaluate", "data", "--json", "-q"]));
+    let rows = truth.iter().map(|(path, label)| format!("{label},{path}\n")).collect::<String>();
+    world.write("list.csv", format!("label,path\n{rows}").as_bytes());
+    let mut files = mobilenet_formats::MemoryFiles::default();
+    for (path, _) in &truth {
+        files.insert(path, std::fs::read(world.path(path)).unwrap());
+    }
+    let tar =
+        mobilenet_formats::archive::write(&files, mobilenet_formats::archive::Compression::None);
+    world.write("data.tar", &tar.unwrap());
+    for other in ["list.csv", "data.tar"] {
+        let other = json(&world.run(&["evaluate", other, "--json", "--threads", "1"]));
+        for key in ["n", "top1", "top5", "confusion", "calibration", "per_class"] {
+            assert_eq!(other[key], folder[key], "{key}");
+        }
+    }
+}
+
+#[test]
+fn restricting_to_the_datas_classes_leaves_no_others() {
+    let world = World::new();
+    data(&world);
+    let arguments = ["evaluate", "data", "--json", "--restrict-to-data-classes", "--by-resize"];
+    let object = json(&world.run(&arguments));
+    assert_eq!(object["confusion"]["indices"], serde_json::json!([1, 2]));
+    let all = json(&world.run(&["evaluate", "data", "--json"]));
+    assert!(object["top1"].as_f64() >= all["top1"].as_f64());
+    let by_resize = object["by_resize"].as_array().unwrap();
+    assert!(by_resize.len() >= 10);
+    let usual = by_resize.iter().find(|by| by["resize"] == "tf2-bilinear").unwrap();
+    assert_eq!(usual["top1"], object["top1"]);
+}
+
+#[test]
+fn unreadable_photos_are_counted_and_the_rest_goes_on() {
+    let world = World::new();
+    data(&world);
+    world.write("data/dog/broken.jpg", b"\xff\xd8\xff\xe0 no");
+    let ran = world.run(&["evaluate", "data", "--json"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("1 of 13 photos could not be read"), "{}", ran.stderr);
+    let object: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&object["n"], &object["failed"]), (&12.into(), &1.into()));
+    assert_eq!(object["failures"][0]["path"], "data/dog/broken.jpg");
+}
+
+#[test]
+fn the_report_is_one_file_that_fetches_nothing() {
+    let world = World::new();
+    data(&world);
+    let ran = world.run(&["evaluate", "data", "--html", "report.html"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("top-1") && ran.stdout.contains("ECE"), "{}", ran.stdout);
+    let page = std::fs::read_to_string(world.path("report.html")).unwrap();
+    for part in ["<h2>Confusion</h2>", "<h2>Calibration</h2>", "data:image/jpeg;base64,", "tabby"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("http") && !page.contains("<script") && !page.contains("src=\"/"));
+    let pictures = page.matches("<figure>").count();
+    assert_eq!(page.matches("what spoke for the mistake").count(), pictures, "every one explained");
+}
+
+#[test]
+fn data_that_does_not_fit_is_wrong_usage() {
+    let world = World::new();
+    data(&world);
+    world.write("strange/wombat/1.bmp", &bmp(8, 8, 1));
+    world.write("strange/crane/1.bmp", &bmp(8, 8, 1));
+    world.write("cranes/crane/1.bmp", &bmp(8, 8, 1));
+    world.write("cranes/dog/1.bmp", &bmp(8, 8, 1));
+    world.write("flat/1.bmp", &bmp(8, 8, 1));
+    world.write("bad.csv", b"a.bmp,dog\nb.bmp\n");
+    world.write("bad.tar", &[7; 1000]);
+    let cases: &[(&[&str], &str)] = &[
+        (&["evaluate"], "DATA"),
+        (&["evaluate", "nowhere"], "no such file or folder"),
+        (&["evaluate", "a.bmp"], "neither a folder nor"),
+        (&["evaluate", "flat"], "a folder for each class"),
+        (&["evaluate", "cranes"], "could be the module's class 3 or 4"),
+        (&["evaluate", "strange"], "wombat"),
+        (&["evaluate", "bad.csv"], "line 2 has no path or no label"),
+        (&["evaluate", "bad.tar"], "bad.tar"),
+        (&["evaluate", "data", "--html", "no/such/folder.html"], "cannot write"),
+    ];
+    for (arguments, says) in cases {
+        let ran = world.run(arguments);
+        assert_eq!(ran.status, 2, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn explain_writes_an_overlay_of_the_photos_size() {
+    let world = World::new();
+    let decode = |name: &str| {
+        let file = std::fs::read(world.path(name)).unwrap();
+        mobilenet::Preprocessing::hub_convention(32, 32).decode(&file).unwrap()
+    };
+    let ran = world.run(&["explain", "a.bmp"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let best = &world.run(&["classify", "--jsonl", "a.bmp"]).json_lines()[0]["predictions"][0];
+    assert!(ran.stdout.contains(best["label"].as_str().unwrap()), "{}", ran.stdout);
+    let (photo, overlay) = (decode("a.bmp"), decode("a.explained.png"));
+    assert_eq!((overlay.height(), overlay.width()), (photo.height(), photo.width()));
+
+    let arguments = ["explain", "a.bmp", "--class", "dog", "--json", "--out", "o.jpg"];
+    let object = json(&world.run(&arguments));
+    assert_eq!((&object["index"], &object["label"]), (&2.into(), &LABELS[2].into()));
+    assert_eq!(decode("o.jpg").width(), photo.width());
+    world.run(&["explain", "a.bmp", "--opacity", "0", "--out", "plain.png"]);
+    assert_eq!(decode("plain.png"), photo, "no opacity, no change");
+    let earlier = ["explain", "a.bmp", "--layer", "Conv2d_5_pointwise", "--json", "--out", "e.png"];
+    let layer = json(&world.run(&earlier))["layer"].as_str().unwrap().to_owned();
+    assert!(layer.contains("Conv2d_5_pointwise"), "{layer}");
+
+    for (arguments, says) in [
+        (&["explain", "gone.bmp"][..], "gone.bmp"),
+        (&["explain", "a.bmp", "--class", "unicorn"], "no label is called"),
+        (&["explain", "a.bmp", "--layer", "nowhere"], "nowhere"),
+        (&["explain", "a.bmp", "--out", "o.xls"], ".png or .jpg"),
+        (&["explain", "a.bmp", "--opacity", "2"], "0 to 1"),
+    ] {
+        let ran = world.run(arguments);
+        assert_eq!(ran.status, 2, "{arguments:?} {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
+    }
+}
