@@ -1,6 +1,6 @@
 //! The other commands: embed, inspect, bench, fetch, cache, completions, man, and help of all.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -79,6 +79,48 @@ fn embed_writes_csv_and_npy_to_stdout_and_nothing_half_made() {
 }
 
 #[test]
+fn parquet_holds_the_rows_of_npy() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+
+    let world = World::new();
+    world.write("images.npy", &npy(2, |i| (i % 5) as f32 / 5.0));
+    for out in ["v.parquet", "v.npy"] {
+        let ran = world.run(&["embed", "a.bmp", "images.npy", "--out", out]);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+    }
+    let vectors = read_npy(&world.path("v.npy"));
+    let file = std::fs::File::open(world.path("v.parquet")).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let keys = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    assert!(keys.iter().any(|key| key.key == "shape" && key.value.as_deref() == Some("[256]")));
+    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    let wanted = [("a.bmp", 0), ("images.npy", 0), ("images.npy", 1)];
+    assert_eq!(rows.len(), wanted.len());
+    for ((row, (path, place)), vector) in
+        rows.iter().zip(wanted).zip(vectors.as_f32().unwrap().chunks(256))
+    {
+        assert_eq!((row.get_string(0).unwrap().as_str(), row.get_int(1).unwrap()), (path, place));
+        let values: Vec<f32> = row
+            .get_list(2)
+            .unwrap()
+            .elements()
+            .iter()
+            .map(|field| match field {
+                parquet::record::Field::Float(value) => *value,
+                other => panic!("{other}"),
+            })
+            .collect();
+        assert_eq!(values, vector);
+    }
+    let none = world.run(&["embed", "gone.bmp", "--out", "none.parquet"]);
+    assert_eq!(none.status, 1);
+    let empty = std::fs::File::open(world.path("none.parquet")).unwrap();
+    let empty = SerializedFileReader::new(empty).unwrap();
+    assert_eq!(empty.metadata().file_metadata().num_rows(), 0);
+}
+
+#[test]
 fn embed_refuses_what_cannot_be_meant() {
     let world = World::new();
     world.write("bytes.npy", &npy(1, |i| (i % 256) as f32));
@@ -89,7 +131,7 @@ fn embed_refuses_what_cannot_be_meant() {
     assert!(ran.stderr.contains("short.npy: "), "{}", ran.stderr);
     for (arguments, says) in [
         (&["embed", "a.bmp"][..], "--out"),
-        (&["embed", "a.bmp", "--out", "v.xls"], "--format npy|csv|jsonl"),
+        (&["embed", "a.bmp", "--out", "v.xls"], "--format npy|csv|jsonl|parquet"),
         (&["embed", "a.bmp", "--out", "no/such/folder/v.npy"], "cannot write"),
         (&["embed", "a.bmp", "--out", "v.npy", "--signature", "x"], "image_feature_vector"),
         (&["embed", "a.bmp", "--out", "v.npy", "--output", "x"], "MobilenetV1/"),

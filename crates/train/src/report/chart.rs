@@ -176,7 +176,7 @@ pub fn confusion(rows: &[String], columns: &[String], counts: &[usize]) -> Strin
 fn names(svg: &mut String, classes: &[String], cell: f64, text: impl Fn(&str, f64) -> String) {
     let every = (NAME_STEP / cell).ceil().max(1.0) as usize;
     for (index, class) in classes.iter().enumerate().step_by(every) {
-        let short = match class.char_indices().nth(20) {
+        let short = match class.char_indices().nth(18) {
             Some((end, _)) => format!("{}…", &class[..end]),
             None => class.clone(),
         };

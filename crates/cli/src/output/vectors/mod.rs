@@ -4,6 +4,7 @@
 mod csv;
 mod jsonl;
 mod npy;
+mod parquet;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
@@ -24,6 +25,8 @@ pub(crate) enum Format {
     Csv,
     /// One JSON object an image: {"path", "row", "shape", "embedding"}
     Jsonl,
+    /// Columns path, row and embedding (a list of float32)
+    Parquet,
 }
 
 type MakeWriter = fn() -> Box<dyn Writer>;
@@ -33,6 +36,7 @@ const FORMATS: &[(&str, Format, MakeWriter)] = &[
     ("npy", Format::Npy, || Box::new(npy::Npy::default())),
     ("csv", Format::Csv, || Box::new(csv::Csv::default())),
     ("jsonl", Format::Jsonl, || Box::new(jsonl::Jsonl)),
+    ("parquet", Format::Parquet, || Box::new(parquet::Parquet::default())),
 ];
 
 impl Format {
@@ -82,7 +86,7 @@ impl<T: Write + Seek> Target for T {}
 
 /// A format's way to write tables.
 trait Writer {
-    /// Whether the header is written last, so that a pipe cannot take it directly.
+    /// Whether it is completed at the end, so that a pipe cannot take it directly.
     fn seeks(&self) -> bool {
         false
     }
