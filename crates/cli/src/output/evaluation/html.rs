@@ -116,7 +116,7 @@ fn pairs(about: &About<'_>) -> String {
     if pairs.is_empty() {
         return String::new();
     }
-    let name = |class: usize| about.evaluated.label(class).to_owned();
+    let name = |class: usize| short(about.evaluated.label(class)).to_owned();
     let row = |(label, predicted, count): (usize, usize, u32)| {
         vec![name(label), name(predicted), count.to_string()]
     };
