@@ -134,7 +134,7 @@ fn data_that_does_not_fit_is_wrong_usage() {
     let world = World::new();
     data(&world);
     world.write("strange/wombat/1.bmp", &bmp(8, 8, 1));
-    world.write("strange/crane/1.bmp", &bmp(8, 8, 1));
+    world.write("strange/dog/1.bmp", &bmp(8, 8, 1));
     world.write("cranes/crane/1.bmp", &bmp(8, 8, 1));
     world.write("cranes/dog/1.bmp", &bmp(8, 8, 1));
     world.write("flat/1.bmp", &bmp(8, 8, 1));
