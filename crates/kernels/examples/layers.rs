@@ -22,10 +22,40 @@ struct Step {
     name: String,
     op: Op,
     multiply_adds: usize,
-    input: Vec<f32>,
-    output: Vec<f32>,
-    /// Best time of the step, of its depthwise half, of its pointwise half.
-    best: [Duration; 3],
+    input: Buffer,
+    output: Buffer,
+    /// Best time of the step, of its depthwise half, of its pointwise half, within the network.
+    best: [Duration; 4],
+}
+
+/// Floats on a cache-line boundary, as in an arena.
+struct Buffer {
+    data: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Buffer {
+    fn of(values: &[f32]) -> Self {
+        let mut data = vec![0.0; values.len() + 16];
+        let start = data.as_ptr().align_offset(64);
+        data[start..start + values.len()].copy_from_slice(values);
+        Self { data, start, len: values.len() }
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.data[self.start..][..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.data[self.start..][..self.len]
+    }
 }
 
 fn values(len: usize) -> Vec<f32> {
@@ -74,9 +104,9 @@ fn step(isa: Isa, layer: Layer) -> Step {
         name,
         op,
         multiply_adds: layer.multiply_adds(),
-        input: values(inputs),
-        output: vec![0.0; outputs],
-        best: [Duration::MAX; 3],
+        input: Buffer::of(&values(inputs)),
+        output: Buffer::of(&vec![0.0; outputs]),
+        best: [Duration::MAX; 4],
     }
 }
 
@@ -86,6 +116,11 @@ fn scratch_len(op: &Op, threads: usize) -> usize {
         Op::Separable(op) => op.scratch_len(threads),
         _ => 0,
     }
+}
+
+/// Floats between the halves of a separable convolution.
+fn middle_len(op: &Op) -> usize {
+    if let Op::Separable(op) = op { op.parts().0.output().iter().product() } else { 0 }
 }
 
 fn run(op: &Op, isa: Isa, pool: &Pool, input: &[f32], output: &mut [f32], scratch: &mut [f32]) {
@@ -105,11 +140,10 @@ fn time(best: &mut Duration, repeats: usize, mut work: impl FnMut()) {
     }
 }
 
-fn halves(step: &mut Step, pool: &Pool, scratch: &mut Vec<f32>) {
+fn halves(step: &mut Step, pool: &Pool, scratch: &mut [f32]) {
     let Op::Separable(op) = &step.op else { return };
     let (depthwise, pointwise) = op.parts();
     let [height, width, channels] = depthwise.output();
-    scratch.resize(scratch.len().max(height * width * channels), 0.0);
     let middle = &mut scratch[..height * width * channels];
     time(&mut step.best[1], 5, || depthwise.run(pool, 1, &step.input, middle));
     time(&mut step.best[2], 5, || pointwise.run(pool, height * width, middle, &mut step.output));
@@ -123,14 +157,13 @@ fn main() {
     let pool = Pool::new(threads);
     let layers = family::layers(percent, size, 1001);
     let mut steps: Vec<Step> = layers.iter().map(|&layer| step(isa, layer)).collect();
-    let longest = steps.iter().map(|step| scratch_len(&step.op, threads)).max().unwrap();
-    let mut scratch = vec![0.0; longest];
+    let longest = steps.iter().map(|step| scratch_len(&step.op, threads).max(middle_len(&step.op)));
+    let mut scratch = Buffer::of(&vec![0.0; longest.max().unwrap()]);
     let mut network = Duration::MAX;
     let (mut peak, mut all) = (0.0f64, Vec::new());
-    let image = steps[0].input.clone();
-    let mut arena = [vec![0.0; 0], vec![0.0; 0]];
+    let image = Buffer::of(&steps[0].input);
     let most = steps.iter().map(|step| step.output.len()).max().unwrap();
-    arena.iter_mut().for_each(|buffer| buffer.resize(most, 0.0));
+    let mut arena = [(); 2].map(|()| Buffer::of(&vec![0.0; most]));
     for _ in 0..rounds {
         peak = peak.max(peak::multiply_adds_per_second(isa, Duration::from_micros(300)));
         for step in &mut steps {
@@ -143,11 +176,13 @@ fn main() {
             let _active = pool.activate();
             let [a, b] = &mut arena;
             let (mut from, mut to) = (&mut *a, &mut *b);
-            for (index, step) in steps.iter().enumerate() {
+            for (index, step) in steps.iter_mut().enumerate() {
+                let start = Instant::now();
                 let input = if index == 0 { &image } else { &from[..step.input.len()] };
                 let output = &mut to[..step.output.len()];
                 run(&step.op, isa, &pool, input, output, &mut scratch);
                 std::mem::swap(&mut from, &mut to);
+                step.best[3] = step.best[3].min(start.elapsed());
             }
         });
         network = network.min(once);
@@ -158,7 +193,7 @@ fn main() {
 
 fn report(steps: &[Step], isa: Isa, peak: f64, network: Duration, mut all: Vec<Duration>) {
     println!("{isa}: peak {:.1} GFLOP/s", 2e-9 * peak);
-    println!("{:34} {:>9} {:>8} {:>6}   halves", "layer", "us", "GFLOP/s", "peak");
+    println!("{:34} {:>9} {:>8} {:>6}   inside, halves", "layer", "us", "GFLOP/s", "peak");
     let share = |work: usize, time: Duration| work as f64 / time.as_secs_f64() / peak * 100.0;
     let line = |name: &str, work: usize, time: Duration, halves: String| {
         let (us, rate) = (1e6 * time.as_secs_f64(), 2e-9 * work as f64 / time.as_secs_f64());
@@ -167,12 +202,12 @@ fn report(steps: &[Step], isa: Isa, peak: f64, network: Duration, mut all: Vec<D
     let mut sum = Duration::ZERO;
     for step in steps {
         sum += step.best[0];
-        let mut halves = String::new();
+        let mut halves = format!("{:8.2}", 1e6 * step.best[3].as_secs_f64());
         if let Op::Separable(op) = &step.op {
             let [h, w, c] = op.parts().0.output();
             let (d, p) = (h * w * c * 9, step.multiply_adds - h * w * c * 9);
-            halves = format!(
-                "{:7.2} us {:4.1}%  {:7.2} us {:4.1}%",
+            halves += &format!(
+                "  {:7.2} us {:4.1}%  {:7.2} us {:4.1}%",
                 1e6 * step.best[1].as_secs_f64(),
                 share(d, step.best[1]),
                 1e6 * step.best[2].as_secs_f64(),

@@ -214,7 +214,7 @@ impl Conv2d {
             };
             let row = window.start(0, y) as usize;
             let start = (row * width + window.start(1, first) as usize) * channels;
-            product.run_layout(layout, &image[start..], inner);
+            product.run_layout(layout, &image[start..], inner, &[]);
         }
     }
 

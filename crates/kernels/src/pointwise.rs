@@ -123,14 +123,21 @@ impl Pointwise {
     /// Some rows, in the calling thread.
     #[inline]
     pub(crate) fn run_rows(&self, input: &[f32], output: &mut [f32]) {
-        self.run_layout(Layout::dense(self.spec.inputs), input, output);
+        self.run_layout(Layout::dense(self.spec.inputs), input, output, &[]);
     }
 
-    /// Some rows whose inputs lie as `layout` says, in the calling thread.
+    /// Some rows whose inputs lie as `layout` says, in the calling thread; meanwhile `ahead`
+    /// comes into the cache.
     #[inline]
-    pub(crate) fn run_layout(&self, layout: Layout, input: &[f32], output: &mut [f32]) {
-        let columns = 0..self.spec.outputs;
-        (self.function)(PointwiseTask { packed: &self.packed, columns, input, layout, output });
+    pub(crate) fn run_layout(
+        &self,
+        layout: Layout,
+        input: &[f32],
+        output: &mut [f32],
+        ahead: &[f32],
+    ) {
+        let (packed, columns) = (&self.packed, 0..self.spec.outputs);
+        (self.function)(PointwiseTask { packed, columns, input, layout, output, ahead });
     }
 
     /// One row, split by output channels.
@@ -140,8 +147,8 @@ impl Pointwise {
         let chunk = panels.div_ceil(pool.threads()).max(8) * panel;
         pool.for_each_chunk(output, chunk, &|index, output| {
             let columns = index * chunk..index * chunk + output.len();
-            let layout = Layout::dense(self.spec.inputs);
-            (self.function)(PointwiseTask { packed: &self.packed, columns, input, layout, output });
+            let (packed, layout) = (&self.packed, Layout::dense(self.spec.inputs));
+            (self.function)(PointwiseTask { packed, columns, input, layout, output, ahead: &[] });
         });
     }
 }
@@ -215,6 +222,8 @@ pub(crate) struct PointwiseTask<'a> {
     pub(crate) layout: Layout,
     /// `[rows, columns]`.
     pub(crate) output: &'a mut [f32],
+    /// What is needed next: brought into the cache during the computation.
+    pub(crate) ahead: &'a [f32],
 }
 
 /// Where the inputs of a row of the product lie: `segments` runs of `run` floats each,

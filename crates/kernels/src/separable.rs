@@ -1,10 +1,10 @@
-//! Depthwise and pointwise convolution in one: strips of the depthwise output stay in the
-//! nearest cache and are multiplied there.
+//! Depthwise and pointwise convolution in one: strips of the depthwise output stay in a near
+//! cache and are multiplied there, while the rows of the next strip are fetched.
 
 use crate::depthwise::{Depthwise, DepthwiseSpec};
 use crate::error::Result;
 use crate::isa::Isa;
-use crate::pointwise::{Pointwise, PointwiseSpec};
+use crate::pointwise::{Layout, Pointwise, PointwiseSpec};
 use crate::pool::Pool;
 use crate::window::Activation;
 
@@ -24,8 +24,6 @@ pub struct SeparableSpec {
 pub struct Separable {
     depthwise: Depthwise,
     pointwise: Pointwise,
-    /// Output rows of a strip.
-    strip: usize,
 }
 
 impl Separable {
@@ -41,12 +39,11 @@ impl Separable {
         pointwise: (&[f32], Option<&[f32]>),
     ) -> Result<Self> {
         let depthwise = Depthwise::new(isa, spec.depthwise, depthwise.0, depthwise.1)?;
-        let [height, width, channels] = depthwise.output();
+        let [_, _, channels] = depthwise.output();
         let pointwise_spec =
             PointwiseSpec { inputs: channels, outputs: spec.outputs, activation: spec.activation };
         let pointwise = Pointwise::new(isa, pointwise_spec, pointwise.0, pointwise.1)?;
-        let strip = strip_rows(height, width, channels, spec.outputs);
-        Ok(Self { depthwise, pointwise, strip })
+        Ok(Self { depthwise, pointwise })
     }
 
     /// Its geometry.
@@ -68,12 +65,32 @@ impl Separable {
 
     /// Floats of scratch memory that [`run`](Self::run) needs for so many threads.
     pub fn scratch_len(&self, threads: usize) -> usize {
-        threads * self.strip_len()
+        threads * self.strip_len(self.strip_rows(threads))
     }
 
-    fn strip_len(&self) -> usize {
+    /// Floats of the depthwise output of a strip of so many rows.
+    fn strip_len(&self, rows: usize) -> usize {
         let [_, width, channels] = self.depthwise.output();
-        (self.strip * width * channels).next_multiple_of(64)
+        (rows * width * channels).next_multiple_of(64)
+    }
+
+    /// Output rows of a strip: its depthwise output takes about half of the first-level cache, or
+    /// more where the weights come from farther away, so that they come less often.
+    fn strip_rows(&self, threads: usize) -> usize {
+        let [height, width, channels] = self.depthwise.output();
+        let weights = 4 * channels * self.pointwise.spec().outputs;
+        let pixels: usize = match weights >> 10 {
+            0..64 => 1,
+            64..256 => 24,
+            256..1024 => 48,
+            _ => 112,
+        };
+        let near = (16 << 10) / (4 * width * channels).max(1);
+        let rows = near.max(pixels.div_ceil(width.max(1))).clamp(1, height.max(1));
+        let rows = if rows > 4 { rows / 4 * 4 } else { rows };
+        // Strips of equal height, at least one for each thread.
+        let strips = height.max(1).div_ceil(rows).max(threads.min(height.max(1)));
+        height.max(1).div_ceil(strips)
     }
 
     /// Computes `output`, `[batch, height, width, outputs]`, from `input`,
@@ -94,21 +111,30 @@ impl Separable {
         assert_eq!(input.len(), batch * self.depthwise.geometry.image(), "separable input");
         assert_eq!(output.len(), batch * height * width * outputs, "separable output");
         let row = width * outputs;
-        let scratch = (scratch, self.strip_len());
-        pool.for_each_chunk_scratch(output, self.strip * row, scratch, &|index, output, strip| {
+        let height = self.strip_rows(pool.threads());
+        let scratch = (scratch, self.strip_len(height));
+        pool.for_each_chunk_scratch(output, height * row, scratch, &|index, output, strip| {
             let rows = output.len() / row.max(1);
-            let first = index * self.strip;
+            let first = index * height;
             let strip = &mut strip[..rows * width * channels];
             self.depthwise.run_rows(first..first + rows, input, strip);
-            self.pointwise.run_rows(strip, output);
+            let ahead = self.rows_after(first + rows, height, input);
+            self.pointwise.run_layout(Layout::dense(channels), strip, output, ahead);
         });
     }
-}
 
-/// Rows of a strip: its depthwise output takes about half of the first-level cache.
-fn strip_rows(height: usize, width: usize, channels: usize, _outputs: usize) -> usize {
-    let row = 4 * width * channels;
-    let fit = ((16 << 10) / row.max(1)).clamp(1, height.max(1));
-    // Strips of equal height where possible.
-    height.max(1).div_ceil(height.max(1).div_ceil(fit))
+    /// The input rows that output rows `first..first + rows` read and those before do not; output
+    /// rows are counted over all images.
+    fn rows_after<'a>(&self, first: usize, rows: usize, input: &'a [f32]) -> &'a [f32] {
+        let spec = self.depthwise.spec();
+        let [height, width, channels] = spec.input;
+        let (image, row) = (first / self.output()[0].max(1), first % self.output()[0].max(1));
+        let reach = (spec.window.kernel[0] - 1) * spec.window.dilation[0] + 1;
+        let stride = spec.window.stride[0];
+        let last = spec.window.start(0, row) + reach as isize;
+        let end = usize::try_from(last + ((rows - 1) * stride) as isize).unwrap_or(0).min(height);
+        let begin = usize::try_from(last - stride as isize).unwrap_or(0).min(end);
+        let line = |line: usize| ((image * height + line) * width * channels).min(input.len());
+        &input[line(begin)..line(end)]
+    }
 }

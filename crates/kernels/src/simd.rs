@@ -45,6 +45,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Runs `body` compiled for this instruction set.
     fn call<B: Body>(self, body: B) -> B::Output;
 
+    /// Tells the CPU that the cache line at `_from` will be read soon; it may be anything.
+    #[inline(always)]
+    fn prefetch(self, _from: *const f32) {}
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::V;
     /// `a * b + c`, fused where the instruction set can.

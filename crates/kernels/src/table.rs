@@ -58,11 +58,13 @@ macro_rules! kernels {
 #[rustfmt::skip]
 pub static KERNELS: &[Kernel] = kernels! {
     #[cfg(target_arch = "x86_64")]
-    "pointwise_f32_14x32__avx512" Pointwise Avx512 [14, 32] pointwise::entry::<Avx512, 14, 2>;
+    "pointwise_f32_12x32__avx512" Pointwise Avx512 [12, 32] pointwise::entry::<Avx512, 12, 2>;
     #[cfg(target_arch = "x86_64")]
     "pointwise_f32_14x16__avx512" Pointwise Avx512 [14, 16] pointwise::entry::<Avx512, 14, 1>;
     #[cfg(target_arch = "x86_64")]
     "pointwise_f32_6x16__avx2" Pointwise Avx2 [6, 16] pointwise::entry::<Avx2, 6, 2>;
+    #[cfg(target_arch = "x86_64")]
+    "pointwise_f32_12x8__avx2" Pointwise Avx2 [12, 8] pointwise::entry::<Avx2, 12, 1>;
     #[cfg(target_arch = "aarch64")]
     "pointwise_f32_8x8__neon" Pointwise Neon [8, 8] pointwise::entry::<Neon, 8, 2>;
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -80,7 +82,7 @@ pub static KERNELS: &[Kernel] = kernels! {
     "depthwise_f32_4x8__portable" Depthwise Portable [4, 8] depthwise::entry::<Portable>;
 
     #[cfg(target_arch = "x86_64")]
-    "first_f32_16x8__avx512" Pairs Avx512 [16, 8] pairs::entry;
+    "first_f32_4x8__avx512" Pairs Avx512 [4, 8] pairs::entry;
 };
 
 /// The kernel called `name`, if this CPU can run it.

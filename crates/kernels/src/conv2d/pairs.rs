@@ -20,7 +20,7 @@ const STEPS: usize = 5;
 /// Outputs of a pixel, padded.
 const OUTPUTS: usize = 8;
 /// Pixels in a full tile.
-const TILE: usize = 16;
+const TILE: usize = 4;
 
 /// A first convolution with its weights packed.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub(crate) struct Pairs {
 pub(crate) struct Packed {
     /// `[3 * STEPS, 16]`.
     weights: Aligned,
-    /// In even lanes.
+    /// Twice, for two pixels.
     bias: Aligned,
     bounds: (f32, f32),
 }
@@ -72,7 +72,7 @@ impl Pairs {
             }
         }
         let mut bias = Aligned::zeros(16);
-        folded.bias.iter().enumerate().for_each(|(output, value)| bias[2 * output] = *value);
+        bias.chunks_exact_mut(OUTPUTS).for_each(|half| half.copy_from_slice(&folded.bias));
         Some(Self {
             spec,
             columns: width.div_ceil(2),
@@ -148,72 +148,108 @@ fn pixels(task: PairsTask<'_>) {
     let reach = (count - 1) * 6 + RUN;
     assert!(output.len() == count * OUTPUTS && rows.iter().all(|row| row.len() >= reach));
     assert!(packed.weights.len() == 3 * STEPS * 16 && packed.bias.len() == 16);
-    let mut pixel = 0;
-    // SAFETY: pixels `pixel..pixel + N` are below `count`, so by the asserts their 9 floats of
-    // each row and their 8 outputs exist.
+    // SAFETY: 15 vectors of weights, by the assert; pixels `pixel..pixel + N` are below `count`,
+    // so their 9 floats of each row and their 8 outputs exist.
     unsafe {
+        let weights = packed.weights.as_ptr();
+        let weights = [0, 1, 2].map(|ky| row_weights(weights.add(ky * STEPS * 16)));
+        let rows = rows.map(<[f32]>::as_ptr);
+        let output = output.as_mut_ptr();
+        let mut pixel = 0;
         while pixel + TILE <= count {
-            tile::<TILE>(packed, rows, output, pixel);
+            let rows = rows.map(|row| row.add(pixel * 6));
+            tile::<TILE>(packed, &weights, rows, output.add(pixel * OUTPUTS));
             pixel += TILE;
         }
-        while pixel + 4 <= count {
-            tile::<4>(packed, rows, output, pixel);
-            pixel += 4;
-        }
         while pixel < count {
-            tile::<1>(packed, rows, output, pixel);
+            let rows = rows.map(|row| row.add(pixel * 6));
+            tile::<1>(packed, &weights, rows, output.add(pixel * OUTPUTS));
             pixel += 1;
         }
     }
 }
 
-/// `N` pixels from `pixel` on.
+/// `N` pixels, with all the weights in registers; few enough that the sums are there as well.
 ///
 /// # Safety
-/// Their inputs and outputs exist.
+/// The inputs and outputs of that many pixels exist.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 unsafe fn tile<const N: usize>(
     packed: &Packed,
-    rows: [&[f32]; 3],
-    output: &mut [f32],
-    pixel: usize,
+    weights: &[[__m512; STEPS]; 3],
+    rows: [*const f32; 3],
+    output: *mut f32,
 ) {
-    // SAFETY: the caller's promise; weights and bias were checked by `pixels`.
+    // SAFETY: the caller's promise; the bias was checked by `pixels`.
     unsafe {
-        let mut sums = [_mm512_loadu_ps(packed.bias.as_ptr()); N];
-        for (ky, row) in rows.into_iter().enumerate() {
-            let row = row.as_ptr().add(pixel * 6);
-            let weights = packed.weights.as_ptr().add(ky * STEPS * 16);
-            for step in 0..STEPS {
-                let weight = _mm512_loadu_ps(weights.add(step * 16));
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    let from = row.add(n * 6 + step * 2);
-                    let x = if step < 4 {
-                        let pair = from.cast::<f64>().read_unaligned();
-                        _mm512_castpd_ps(_mm512_set1_pd(pair))
-                    } else {
-                        _mm512_set1_ps(*from)
-                    };
-                    *sum = _mm512_fmadd_ps(x, weight, *sum);
-                }
-            }
-        }
+        let mut sums = [_mm512_setzero_ps(); N];
+        // Written out, or the weights are indexed in memory.
+        add_row(&weights[0], rows[0], &mut sums);
+        add_row(&weights[1], rows[1], &mut sums);
+        add_row(&weights[2], rows[2], &mut sums);
         let (low, high) = (_mm512_set1_ps(packed.bounds.0), _mm512_set1_ps(packed.bounds.1));
+        let bias = _mm512_loadu_ps(packed.bias.as_ptr());
         let clamp = |x| _mm512_min_ps(high, _mm512_max_ps(low, x));
         let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-        let to = output.as_mut_ptr().add(pixel * OUTPUTS);
         for n in (0..N).step_by(2) {
             let (a, b) = (sums[n], sums[(n + 1).min(N - 1)]);
             let first = _mm512_permutex2var_ps(a, even, b);
             let second = _mm512_permutex2var_ps(a, odd, b);
-            let sum = clamp(_mm512_add_ps(first, second));
+            let sum = clamp(_mm512_add_ps(_mm512_add_ps(first, second), bias));
             if n + 1 < N {
-                _mm512_storeu_ps(to.add(n * OUTPUTS), sum);
+                _mm512_storeu_ps(output.add(n * OUTPUTS), sum);
             } else {
-                _mm256_storeu_ps(to.add(n * OUTPUTS), _mm512_castps512_ps256(sum));
+                _mm256_storeu_ps(output.add(n * OUTPUTS), _mm512_castps512_ps256(sum));
             }
+        }
+    }
+}
+
+/// The steps of a kernel row.
+///
+/// # Safety
+/// Their weights are readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn row_weights(from: *const f32) -> [__m512; STEPS] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        [
+            _mm512_loadu_ps(from),
+            _mm512_loadu_ps(from.add(16)),
+            _mm512_loadu_ps(from.add(32)),
+            _mm512_loadu_ps(from.add(48)),
+            _mm512_loadu_ps(from.add(64)),
+        ]
+    }
+}
+
+/// Adds the steps of a kernel row for `N` pixels.
+///
+/// # Safety
+/// Their inputs exist.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn add_row<const N: usize>(
+    weights: &[__m512; STEPS],
+    row: *const f32,
+    sums: &mut [__m512; N],
+) {
+    for (step, &weight) in weights.iter().enumerate() {
+        for (n, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            let x = unsafe {
+                let from = row.add(n * 6 + step * 2);
+                if step + 1 < STEPS {
+                    let pair = from.cast::<f64>().read_unaligned();
+                    _mm512_castpd_ps(_mm512_set1_pd(pair))
+                } else {
+                    _mm512_set1_ps(*from)
+                }
+            };
+            *sum = _mm512_fmadd_ps(x, weight, *sum);
         }
     }
 }

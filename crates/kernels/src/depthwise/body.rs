@@ -43,14 +43,12 @@ impl Body for Rows<'_> {
 #[inline(always)]
 fn some_rows<S: Simd>(simd: S, geometry: &Geometry, y: usize, image: &[f32], output: &mut [f32]) {
     let [_, width, channels] = geometry.output;
-    if geometry.path == Path::Flat {
-        return flat::rows(simd, geometry, y, image, output);
+    match geometry.path {
+        Path::Flat => return flat::rows(simd, geometry, y, image, output),
+        Path::Three => return three::rows(simd, geometry, y, image, output),
+        Path::Any => {}
     }
     for (line, output) in output.chunks_exact_mut(width * channels).enumerate() {
-        if geometry.path == Path::Three {
-            three::row(simd, geometry, y + line, image, output);
-            continue;
-        }
         for (x, pixel) in output.chunks_exact_mut(channels).enumerate() {
             any_pixel(simd, geometry, (y + line, x), image, pixel);
         }
@@ -74,8 +72,7 @@ fn any_pixel<S: Simd>(
     let (low, high) = spec.activation.bounds();
     let mut first = 0;
     for chunk in pixel.chunks_mut(S::LANES) {
-        // SAFETY: bias is padded to whole vectors.
-        let mut sum = unsafe { simd.load(geometry.bias[first..][..S::LANES].as_ptr()) };
+        let mut sum = simd.splat(0.0);
         for ky in ys.0..ys.1 {
             for kx in xs.0..xs.1 {
                 let iy = (y0 + (ky * spec.window.dilation[0]) as isize) as usize;
@@ -88,7 +85,9 @@ fn any_pixel<S: Simd>(
                 sum = simd.fma(x, unsafe { simd.load(weights.as_ptr()) }, sum);
             }
         }
-        let sum = simd.clamp(sum, simd.splat(low), simd.splat(high));
+        // SAFETY: bias is padded to whole vectors.
+        let bias = unsafe { simd.load(geometry.bias[first..][..S::LANES].as_ptr()) };
+        let sum = simd.clamp(simd.add(sum, bias), simd.splat(low), simd.splat(high));
         // SAFETY: the chunk has that many floats, at most a vector.
         unsafe { simd.store_part(chunk.as_mut_ptr(), sum, chunk.len()) };
         first += S::LANES;

@@ -141,7 +141,7 @@ impl<S: Simd> Flat<S> {
         count: usize,
         load: impl Fn(usize, usize) -> S::V,
     ) {
-        let mut sums = [self.bias; N];
+        let mut sums = [simd.splat(0.0); N];
         for line in 0..N2 {
             for shift in 0..3 {
                 let x = load(line, shift);
@@ -154,7 +154,7 @@ impl<S: Simd> Flat<S> {
             }
         }
         for (row, sum) in sums.into_iter().enumerate() {
-            let x = simd.clamp(sum, self.low, self.high);
+            let x = simd.clamp(simd.add(sum, self.bias), self.low, self.high);
             // SAFETY: the caller's promise: `count` floats at `at` of each output row.
             unsafe {
                 let to = output.add(row * self.row + at);
