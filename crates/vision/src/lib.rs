@@ -18,7 +18,7 @@ mod resize;
 mod scores;
 mod write;
 
-pub use decode::{DecodeOptions, Limits, Orientation, decode, format_name};
+pub use decode::{DecodeOptions, Decoder, Limits, Orientation, decode, format_name};
 pub use error::{Error, ErrorKind, Result};
 pub use image::Image;
 pub use labels::{Labels, synset, synset_index};

@@ -83,17 +83,37 @@ pub(crate) struct Decoded {
 struct Format {
     name: &'static str,
     matches: fn(&[u8]) -> bool,
-    decode: fn(&[u8], &DecodeOptions) -> Result<Decoded>,
+    decode: fn(&[u8], &DecodeOptions, &mut Buffers) -> Result<Decoded>,
 }
 
 /// Every format: its name, how its bytes begin, and who decodes it.
 const FORMATS: &[Format] = &[
     Format { name: "JPEG", matches: |b| b.starts_with(&[0xFF, 0xD8, 0xFF]), decode: jpeg::decode },
-    Format { name: "PNG", matches: |b| b.starts_with(b"\x89PNG\r\n\x1a\n"), decode: png::decode },
-    Format { name: "GIF", matches: |b| b.starts_with(b"GIF8"), decode: gif::decode },
-    Format { name: "WebP", matches: is_webp, decode: webp::decode },
-    Format { name: "BMP", matches: |b| b.starts_with(b"BM"), decode: bmp::decode },
-    Format { name: "TIFF", matches: is_tiff, decode: tiff::decode },
+    Format {
+        name: "PNG",
+        matches: |b| b.starts_with(b"\x89PNG\r\n\x1a\n"),
+        decode: |bytes, options, _| png::decode(bytes, options),
+    },
+    Format {
+        name: "GIF",
+        matches: |b| b.starts_with(b"GIF8"),
+        decode: |bytes, options, _| gif::decode(bytes, options),
+    },
+    Format {
+        name: "WebP",
+        matches: is_webp,
+        decode: |bytes, options, _| webp::decode(bytes, options),
+    },
+    Format {
+        name: "BMP",
+        matches: |b| b.starts_with(b"BM"),
+        decode: |bytes, options, _| bmp::decode(bytes, options),
+    },
+    Format {
+        name: "TIFF",
+        matches: is_tiff,
+        decode: |bytes, options, _| tiff::decode(bytes, options),
+    },
 ];
 
 fn is_webp(bytes: &[u8]) -> bool {
@@ -123,9 +143,62 @@ fn is_tiff(bytes: &[u8]) -> bool {
 /// # Ok::<(), mobilenet_vision::Error>(())
 /// ```
 pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image> {
-    let format = FORMATS.iter().find(|f| (f.matches)(bytes)).ok_or_else(|| unknown(bytes))?;
-    let Decoded { image, orientation } = guarded(format, bytes, options)?;
-    Ok(if options.ignore_exif { image } else { orientation.apply(image) })
+    Decoder::new(*options).decode(bytes)
+}
+
+/// Decodes many files, using its memory again: one a thread.
+///
+/// ```
+/// use mobilenet_vision::{DecodeOptions, Decoder, Image, encode_jpeg};
+/// let file = encode_jpeg(&Image::new(8, 8, vec![50; 192])?, 90)?;
+/// let mut decoder = Decoder::new(DecodeOptions::default());
+/// for _ in 0..3 {
+///     let image = decoder.decode(&file)?;
+///     decoder.recycle(image); // once it is used
+/// }
+/// # Ok::<(), mobilenet_vision::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Decoder {
+    options: DecodeOptions,
+    buffers: Buffers,
+}
+
+impl Decoder {
+    /// With these options for all files.
+    pub fn new(options: DecodeOptions) -> Self {
+        Self { options, buffers: Buffers::default() }
+    }
+
+    /// As [`decode`].
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Image> {
+        let format = FORMATS.iter().find(|f| (f.matches)(bytes)).ok_or_else(|| unknown(bytes))?;
+        let decoded = guarded(format, bytes, &self.options, &mut self.buffers);
+        self.buffers.jpeg.shrink();
+        let Decoded { image, orientation } = decoded?;
+        Ok(if self.options.ignore_exif { image } else { orientation.apply(image) })
+    }
+
+    /// Gives back the memory of a picture that is no longer needed.
+    pub fn recycle(&mut self, image: Image) {
+        let pixels = image.into_pixels();
+        if pixels.capacity() <= KEPT_BYTES {
+            self.buffers.pixels = pixels;
+        }
+    }
+}
+
+/// Larger buffers are not kept from one file to the next.
+const KEPT_BYTES: usize = 32 << 20;
+
+/// Memory that is used again.
+#[derive(Debug, Default)]
+struct Buffers {
+    pixels: Vec<u8>,
+    jpeg: jpeg::Buffers,
 }
 
 /// The name of the format of `bytes` ("JPEG", "PNG", …), by content; `None` if unknown.
@@ -134,8 +207,14 @@ pub fn format_name(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Runs a decoder with the safety net: a panic inside becomes an error.
-fn guarded(format: &Format, bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
-    catch_unwind(AssertUnwindSafe(|| (format.decode)(bytes, options))).unwrap_or_else(|_| {
+fn guarded(
+    format: &Format,
+    bytes: &[u8],
+    options: &DecodeOptions,
+    buffers: &mut Buffers,
+) -> Result<Decoded> {
+    let run = AssertUnwindSafe(|| (format.decode)(bytes, options, buffers));
+    catch_unwind(run).unwrap_or_else(|_| {
         let text = format!("the {} decoder failed on this file; please report it", format.name);
         Err(Error::new(ErrorKind::Internal, text))
     })
@@ -171,10 +250,14 @@ pub(crate) fn ink_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
 
 /// A vector of zeros, or an error instead of an abort where memory is short.
 pub(crate) fn zeros(length: usize) -> Result<Vec<u8>> {
-    let mut pixels = Vec::new();
-    pixels.try_reserve_exact(length).map_err(|e| {
+    resized(Vec::new(), length)
+}
+
+/// `buffer` made `length` long, whatever it holds; an error where memory is short.
+pub(crate) fn resized(mut buffer: Vec<u8>, length: usize) -> Result<Vec<u8>> {
+    buffer.try_reserve_exact(length.saturating_sub(buffer.len())).map_err(|e| {
         Error::limit(format!("no memory for a picture of {length} bytes")).with_source(e)
     })?;
-    pixels.resize(length, 0);
-    Ok(pixels)
+    buffer.resize(length, 0);
+    Ok(buffer)
 }

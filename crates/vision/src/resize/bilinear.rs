@@ -4,6 +4,9 @@
 //! target row blends those two. The order of operations is TensorFlow's: `a + (b - a) * t` along
 //! the columns, then along the rows.
 
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, f32x4};
+
 use super::axis::{Grid, Pair, pairs};
 use super::{Sample, View};
 
@@ -13,6 +16,8 @@ pub(super) struct Scratch {
     key: Option<(Grid, usize, usize)>,
     columns: Vec<Column>,
     rows: [BlendedRow; 2],
+    /// A source row as floats.
+    floats: Vec<f32>,
 }
 
 /// Where a target column's two pixels begin in a row of samples, and the fraction between them.
@@ -38,58 +43,86 @@ pub(super) fn run<T: Sample>(
     width: usize,
     scratch: &mut super::Scratch,
 ) {
-    let Scratch { key, columns, rows: [above, below] } = &mut scratch.bilinear;
-    if *key != Some((grid, source.width, width)) {
-        columns.clear();
-        columns.extend(pairs(grid, source.width, width).map(|pair| Column {
+    let scratch = &mut scratch.bilinear;
+    let key = Some((grid, source.width, width));
+    if scratch.key != key {
+        scratch.columns.clear();
+        scratch.columns.extend(pairs(grid, source.width, width).map(|pair| Column {
             lower: pair.lower * 3,
             upper: pair.upper * 3,
             fraction: pair.fraction,
         }));
-        *key = Some((grid, source.width, width));
+        scratch.key = key;
     }
-    (above.source, below.source) = (None, None);
-    let height = target.len() / (width * 3);
-    let row_pairs = pairs(grid, source.height, height);
-    for (row, Pair { lower, upper, fraction }) in target.chunks_exact_mut(width * 3).zip(row_pairs)
-    {
-        if below.source == Some(lower) {
-            std::mem::swap(above, below);
+    let row_pairs = pairs(grid, source.height, target.len() / (width * 3));
+    dispatch!(Level::new(), simd => scratch.rows(simd, source, target, row_pairs));
+}
+
+impl Scratch {
+    #[inline(always)]
+    fn rows<S: Simd, T: Sample>(
+        &mut self,
+        simd: S,
+        source: &View<'_, T>,
+        target: &mut [f32],
+        row_pairs: impl Iterator<Item = Pair>,
+    ) {
+        let [above, below] = &mut self.rows;
+        (above.source, below.source) = (None, None);
+        let rows = target.chunks_exact_mut(self.columns.len() * 3);
+        for (row, Pair { lower, upper, fraction }) in rows.zip(row_pairs) {
+            if below.source == Some(lower) {
+                std::mem::swap(above, below);
+            }
+            above.fill(simd, (source, lower), &self.columns, &mut self.floats);
+            below.fill(simd, (source, upper), &self.columns, &mut self.floats);
+            blend_rows(&above.values, &below.values, fraction, row);
         }
-        above.fill(source, lower, columns);
-        below.fill(source, upper, columns);
-        blend_rows(&above.values, &below.values, fraction, row);
     }
 }
 
 impl BlendedRow {
-    /// Holds row `y` of `source`, blended along `columns`.
-    fn fill<T: Sample>(&mut self, source: &View<'_, T>, y: usize, columns: &[Column]) {
-        if self.source != Some(y) {
-            self.values.resize(columns.len() * 3, 0.0);
-            blend_columns(source.row(y), columns, &mut self.values);
-            self.source = Some(y);
+    /// Holds row `y` of `source`, blended along `columns`; `floats` is for the row's own use.
+    #[inline(always)]
+    fn fill<S: Simd, T: Sample>(
+        &mut self,
+        simd: S,
+        (source, y): (&View<'_, T>, usize),
+        columns: &[Column],
+        floats: &mut Vec<f32>,
+    ) {
+        if self.source == Some(y) {
+            return;
         }
+        self.source = Some(y);
+        let row = source.row(y);
+        floats.resize(row.len() + PADDING, 0.0);
+        floats.iter_mut().zip(row).for_each(|(float, sample)| *float = sample.to_f32());
+        self.values.resize(columns.len() * 3 + PADDING, 0.0);
+        blend_columns(simd, floats, columns, &mut self.values);
     }
 }
 
-fn blend_columns<T: Sample>(row: &[T], columns: &[Column], values: &mut [f32]) {
-    let pixel = |at: usize| row.get(at..).and_then(|rest| rest.first_chunk::<3>());
-    for (value, column) in values.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
-        let (Some(lower), Some(upper)) = (pixel(column.lower), pixel(column.upper)) else { return };
-        for (value, (lower, upper)) in value.iter_mut().zip(lower.iter().zip(upper)) {
-            *value = blend(lower.to_f32(), upper.to_f32(), column.fraction);
-        }
-    }
-}
+/// Each pixel is read and written with one float too many; the next one writes over it.
+const PADDING: usize = 1;
 
-fn blend_rows(above: &[f32], below: &[f32], fraction: f32, target: &mut [f32]) {
-    for (value, (&above, &below)) in target.iter_mut().zip(above.iter().zip(below)) {
-        *value = blend(above, below, fraction);
+#[inline(always)]
+fn blend_columns<S: Simd>(simd: S, row: &[f32], columns: &[Column], values: &mut [f32]) {
+    let pixel = |at: usize| row.get(at..).and_then(|rest| rest.first_chunk::<4>());
+    for (i, column) in columns.iter().enumerate() {
+        let out = values.get_mut(i * 3..).and_then(|rest| rest.first_chunk_mut::<4>());
+        let (Some(lower), Some(upper), Some(out)) = (pixel(column.lower), pixel(column.upper), out)
+        else {
+            return;
+        };
+        let (lower, upper) = (f32x4::simd_from(simd, *lower), f32x4::simd_from(simd, *upper));
+        *out = (lower + (upper - lower) * f32x4::splat(simd, column.fraction)).into();
     }
 }
 
 #[inline(always)]
-fn blend(from: f32, to: f32, fraction: f32) -> f32 {
-    from + (to - from) * fraction
+fn blend_rows(above: &[f32], below: &[f32], fraction: f32, target: &mut [f32]) {
+    for (value, (&above, &below)) in target.iter_mut().zip(above.iter().zip(below)) {
+        *value = above + (below - above) * fraction;
+    }
 }

@@ -3,7 +3,9 @@
 //! In entropy-coded data, `FF 00` stands for the byte `FF`; `FF D0` to `FF D7` are restart
 //! markers, which cut the data in independent pieces; any other marker ends the scan.
 
-use super::huffman::{FAST_BITS, Table, extend};
+use super::Block;
+use super::huffman::{FAST_BITS, Step, Table};
+use super::segments::place;
 
 /// The data of a scan, without stuffing, cut at its restart markers.
 pub(super) struct Entropy {
@@ -15,9 +17,10 @@ pub(super) struct Entropy {
 }
 
 impl Entropy {
-    /// Reads a scan's data from `rest`; says also how many bytes of it that takes.
-    pub(super) fn read(rest: &[u8]) -> (Self, usize) {
-        let mut entropy = Self { data: Vec::new(), ends: Vec::new(), cut_off: false };
+    /// Reads a scan's data from `rest` into `memory`; says also how many bytes of it that takes.
+    pub(super) fn read(rest: &[u8], mut memory: Vec<u8>) -> (Self, usize) {
+        memory.clear();
+        let mut entropy = Self { data: memory, ends: Vec::new(), cut_off: false };
         let mut at = 0;
         loop {
             let ahead = rest.get(at..).unwrap_or(&[]);
@@ -49,6 +52,11 @@ impl Entropy {
         (entropy, at)
     }
 
+    /// The memory it took, for the next scan.
+    pub(super) fn into_memory(self) -> Vec<u8> {
+        self.data
+    }
+
     /// Piece `index`; empty past the last.
     pub(super) fn piece(&self, index: usize) -> Bits<'_> {
         let start = match index.checked_sub(1) {
@@ -62,6 +70,9 @@ impl Entropy {
 }
 
 /// A reader of bits, most significant first. Past the end there are zeros.
+///
+/// It is copied into the loops that decode, so that it stays in registers.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     /// The next byte to take; grows past the end.
@@ -73,33 +84,33 @@ pub(super) struct Bits<'a> {
 
 impl Bits<'_> {
     /// Whether more bits were used than there are.
+    #[inline(always)]
     pub(super) fn exhausted(&self) -> bool {
         self.at * 8 > self.data.len() * 8 + self.count as usize
     }
 
-    /// Makes at least 32 bits valid.
+    /// Makes at least 56 bits valid.
     #[inline(always)]
-    pub(super) fn refill(&mut self) {
-        if self.count < 32 {
-            match self.data.get(self.at..).and_then(|rest| rest.first_chunk()) {
-                Some(chunk) => {
-                    self.bits |= u64::from_be_bytes(*chunk) >> self.count;
-                    self.at += (63 - self.count as usize) / 8;
-                    self.count |= 56;
-                }
-                None => self.refill_at_the_end(),
+    fn refill(&mut self) {
+        match self.data.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            Some(chunk) => {
+                self.bits |= u64::from_be_bytes(*chunk) >> self.count;
+                self.at += (63 - self.count as usize) / 8;
+                self.count |= 56;
             }
+            None => *self = self.refilled_at_the_end(),
         }
     }
 
     #[cold]
-    fn refill_at_the_end(&mut self) {
+    fn refilled_at_the_end(mut self) -> Self {
         while self.count <= 48 {
             let byte = self.data.get(self.at).copied().unwrap_or(0);
             self.bits |= u64::from(byte) << (56 - self.count);
             self.at += 1;
             self.count += 8;
         }
+        self
     }
 
     #[inline(always)]
@@ -108,40 +119,62 @@ impl Bits<'_> {
         self.count = self.count.wrapping_sub(count);
     }
 
-    /// The next symbol's run of zeros and the value after it; value 0 if the symbol has none.
+    /// The step of the next bits, of those that are valid.
     #[inline(always)]
-    pub(super) fn run_and_value(&mut self, table: &Table) -> (u32, i32) {
+    fn fast_step(&mut self, table: &Table) -> Step {
+        let step = table.fast[(self.bits >> (64 - FAST_BITS)) as usize];
+        self.consume(step.bits());
+        step
+    }
+
+    /// The next symbol and its value.
+    #[inline(always)]
+    pub(super) fn step(&mut self, table: &Table) -> Step {
         self.refill();
-        let index = (self.bits >> (64 - FAST_BITS)) as usize;
-        let entry = table.fast.get(index).copied().unwrap_or(0);
-        let (length, low) = (entry & 0xFF, entry >> 8 & 0xFF);
-        let value = entry.cast_signed() >> 16;
-        if value != 0 {
-            self.consume(length);
-            return (low, value);
+        let step = self.fast_step(table);
+        if step.bits() != 0 {
+            return step;
         }
-        let symbol = if length == 0 { self.long_symbol(table) } else { low };
-        self.consume(length);
-        (symbol >> 4, self.value(symbol & 15))
+        let (bits, step) = self.long_step(table, step);
+        *self = bits;
+        step
     }
 
-    /// The symbol of a code longer than `FAST_BITS`; 0 for bits that are no code, as in libjpeg.
+    /// The step of a long code, or of a code and value that are long together.
     #[cold]
-    fn long_symbol(&mut self, table: &Table) -> u32 {
-        let (symbol, length) = table.find((self.bits >> 48) as u32).unwrap_or((0, 16));
-        self.consume(length);
-        u32::from(symbol)
+    fn long_step(mut self, table: &Table, found: Step) -> (Self, Step) {
+        self.refill();
+        let step = table.long(self.bits, found);
+        self.consume(step.bits());
+        (self, step)
     }
 
-    /// A signed value of `size` bits, 0 to 15; they must be valid.
+    /// All coefficients of a block but the first. Those that are not there must be zero already.
     #[inline(always)]
-    fn value(&mut self, size: u32) -> i32 {
-        if size == 0 {
-            return 0;
+    pub(super) fn coefficients(&mut self, table: &Table, block: &mut Block) {
+        let mut k = 1;
+        while k < 64 {
+            self.refill();
+            // Four looks take no more than 48 of the 56 bits.
+            for _ in 0..4 {
+                let step = self.fast_step(table);
+                // Where a step has no value, a zero falls on a place that is zero still.
+                k += step.advance();
+                block[place(k - 1)] = step.value();
+                if k >= 64 {
+                    if step.bits() != 0 {
+                        return;
+                    }
+                    // A long step pretends to end the block, and leaves something at its end.
+                    block[place(63)] = 0;
+                    let (bits, long) = self.long_step(table, step);
+                    *self = bits;
+                    k = k - step.advance() + long.advance();
+                    block[place(k - 1)] = long.value();
+                    break;
+                }
+            }
         }
-        let raw = (self.bits >> (64 - size)) as u32;
-        self.consume(size);
-        extend(raw, size)
     }
 
     /// `size` bits, 0 to 15, as a number.
@@ -165,12 +198,13 @@ mod tests {
 
     #[test]
     fn stuffing_goes_restarts_cut_and_markers_end() {
-        let (entropy, length) = Entropy::read(&[1, 0xFF, 0, 2, 0xFF, 0xD0, 3, 0xFF, 0xFF, 0xD9, 9]);
+        let (entropy, length) =
+            Entropy::read(&[1, 0xFF, 0, 2, 0xFF, 0xD0, 3, 0xFF, 0xFF, 0xD9, 9], vec![7]);
         assert_eq!((length, entropy.cut_off), (8, false));
         assert_eq!(entropy.piece(0).data, [1, 0xFF, 2]);
         assert_eq!(entropy.piece(1).data, [3]);
         assert_eq!(entropy.piece(2).data, [0u8; 0]);
-        assert!(Entropy::read(&[1, 2, 0xFF]).0.cut_off);
+        assert!(Entropy::read(&[1, 2, 0xFF], Vec::new()).0.cut_off);
     }
 
     #[test]

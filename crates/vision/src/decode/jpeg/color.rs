@@ -100,11 +100,13 @@ fn ycc<S: Simd>(simd: S, [y, cb, cr]: [&[u8]; 3], row: &mut [u8]) {
     let (cbs, cb_rest) = cb.as_chunks::<16>();
     let (crs, cr_rest) = cr.as_chunks::<16>();
     for (group, (y, (cb, cr))) in groups.iter_mut().zip(ys.iter().zip(cbs.iter().zip(crs))) {
-        let [y, cb, cr] = [y, cb, cr].map(|v| centred(simd, *v));
+        let (y, cb, cr) = (centred(simd, *y), centred(simd, *cb), centred(simd, *cr));
         let low = eight(simd, [y.0, cb.0, cr.0]);
         let high = eight(simd, [y.1, cb.1, cr.1]);
-        let colors = [0, 1, 2].map(|c: usize| bytes(simd, low[c], high[c]));
-        *group = interleave(simd, colors);
+        let red = bytes(simd, low[0], high[0]);
+        let green = bytes(simd, low[1], high[1]);
+        let blue = bytes(simd, low[2], high[2]);
+        *group = interleave(simd, [red, green, blue]);
     }
     let rest_pixels = rest.as_chunks_mut::<3>().0.iter_mut();
     for (out, (&y, (&cb, &cr))) in rest_pixels.zip(y_rest.iter().zip(cb_rest.iter().zip(cr_rest))) {

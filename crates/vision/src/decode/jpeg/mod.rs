@@ -22,7 +22,7 @@ mod upsample;
 
 use fearless_simd::Level;
 
-use super::{DecodeOptions, Decoded, zeros};
+use super::{DecodeOptions, Decoded, KEPT_BYTES, resized};
 use crate::{Error, Image, Result};
 use bits::Entropy;
 use color::Conversion;
@@ -30,11 +30,37 @@ use scan::Window;
 use segments::{Frame, Header, Scan, Segment, Segments};
 use upsample::Channel;
 
-/// Coefficients of a block, rows of 8.
+/// Coefficients of a block, each at its [`idct::place`].
 type Block = [i16; 64];
 
+/// What is shown where nothing is decoded.
+const GREY: u8 = 128;
+
+/// Memory that is used again.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    entropy: Vec<u8>,
+    planes: Vec<(Vec<Block>, Vec<u8>)>,
+}
+
+impl Buffers {
+    /// Drops what one large file needed.
+    pub(super) fn shrink(&mut self) {
+        let large = |(blocks, samples): &(Vec<Block>, Vec<u8>)| {
+            blocks.capacity() * size_of::<Block>() > KEPT_BYTES || samples.capacity() > KEPT_BYTES
+        };
+        if self.entropy.capacity() > KEPT_BYTES || self.planes.iter().any(large) {
+            *self = Self::default();
+        }
+    }
+}
+
 /// Decodes a JPEG file.
-pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
+pub(super) fn decode(
+    bytes: &[u8],
+    options: &DecodeOptions,
+    buffers: &mut super::Buffers,
+) -> Result<Decoded> {
     let mut segments = Segments::new(bytes);
     let mut header = Header::default();
     let mut decoder = None;
@@ -44,15 +70,17 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
                 if decoder.is_some() {
                     return Err(Error::damaged("JPEG: there are two frame headers"));
                 }
-                decoder = Some(Decoder::new(frame, options)?);
+                decoder = Some(Decoder::new(frame, options, &mut buffers.jpeg)?);
             }
             Segment::Scan(scan) => {
                 let decoder = decoder
                     .as_mut()
                     .ok_or_else(|| Error::damaged("JPEG: a scan comes before the frame header"))?;
                 header.fill_in(&scan)?;
-                let (entropy, length) = Entropy::read(segments.rest());
+                let memory = std::mem::take(&mut buffers.jpeg.entropy);
+                let (entropy, length) = Entropy::read(segments.rest(), memory);
                 let complete = decoder.scan(&header, &scan, &entropy)?;
+                buffers.jpeg.entropy = entropy.into_memory();
                 if complete {
                     break;
                 }
@@ -62,7 +90,7 @@ pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Decoded> {
         }
     }
     let decoder = decoder.ok_or_else(|| Error::damaged("JPEG: there is no frame header"))?;
-    let image = decoder.finish(&header)?;
+    let image = decoder.finish(&header, buffers)?;
     Ok(Decoded { image, orientation: header.orientation })
 }
 
@@ -90,7 +118,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn new(frame: Frame, options: &DecodeOptions) -> Result<Self> {
+    fn new(frame: Frame, options: &DecodeOptions, buffers: &mut Buffers) -> Result<Self> {
         // A byte for each sample, RGB, and coefficients of two bytes in progressive files.
         let channels = frame.components.len() as u64;
         let per_sample = if frame.progressive { 3 } else { 1 };
@@ -99,9 +127,11 @@ impl Decoder {
         let planes = frame.components.iter().map(|component| {
             let (wide, high) = (frame.mcus_wide() * component.h, frame.mcus_high() * component.v);
             let rows = if frame.progressive { high } else { component.v };
-            let blocks = vec![[0; 64]; wide * rows];
-            // Grey where nothing is decoded.
-            let samples = if frame.progressive { Vec::new() } else { vec![128; wide * high * 64] };
+            let (mut blocks, mut samples) = buffers.planes.pop().unwrap_or_default();
+            blocks.clear();
+            blocks.resize(wide * rows, [0; 64]);
+            // Every sample is written before it is read.
+            samples.resize(wide * high * 64, GREY);
             Plane { wide, high, blocks, samples, factors: None }
         });
         Ok(Self {
@@ -137,7 +167,12 @@ impl Decoder {
         self.seen_scan = true;
         let restart = header.restart_interval;
         if self.frame.progressive {
-            progressive::scan(&mut self.planes, (header, scan), &window, (entropy, restart))?;
+            progressive::scan(
+                &mut self.planes,
+                (header, scan),
+                &window,
+                (entropy, restart, self.level),
+            )?;
         } else {
             let data = (entropy, restart);
             sequential::scan(&mut self.planes, (header, scan), &window, data, self.level)?;
@@ -146,12 +181,16 @@ impl Decoder {
     }
 
     /// The samples of all channels, and RGB of them.
-    fn finish(mut self, header: &Header) -> Result<Image> {
+    fn finish(mut self, header: &Header, buffers: &mut super::Buffers) -> Result<Image> {
         if !self.seen_scan {
             return Err(Error::damaged("JPEG: there is no scan"));
         }
-        if self.frame.progressive {
-            self.planes.iter_mut().for_each(|plane| plane.transform_all(self.level));
+        for plane in &mut self.planes {
+            match plane.factors {
+                None => plane.samples.fill(GREY),
+                Some(_) if self.frame.progressive => plane.transform(self.level, 0, plane.high),
+                Some(_) => {}
+            }
         }
         let (width, height) = (self.frame.width, self.frame.height);
         let conversion = Conversion::of(&self.frame, header);
@@ -159,24 +198,24 @@ impl Decoder {
         let channels: Vec<Channel<'_>> = channels
             .map(|(component, plane)| Channel::new(&self.frame, component, plane))
             .collect::<Result<_>>()?;
-        let mut pixels = zeros(width * height * 3)?;
+        let mut pixels = resized(std::mem::take(&mut buffers.pixels), width * height * 3)?;
         let mut rows = upsample::Rows::new(&channels, width);
         for (y, row) in pixels.chunks_exact_mut(width * 3).enumerate() {
             conversion.row(self.level, &rows.at(self.level, y), row);
         }
+        let memory = self.planes.into_iter().map(|plane| (plane.blocks, plane.samples));
+        buffers.jpeg.planes.extend(memory);
         Image::new(height, width, pixels)
     }
 }
 
 impl Plane {
-    /// Samples of all blocks; the coefficients are dropped.
-    fn transform_all(&mut self, level: Level) {
-        let blocks = std::mem::take(&mut self.blocks);
-        self.samples = vec![128; self.wide * self.high * 64];
+    /// Samples of the first `depth` rows of blocks, which belong to row `row` of that many.
+    fn transform(&mut self, level: Level, row: usize, depth: usize) {
         let Some(factors) = &self.factors else { return };
-        let strips = self.samples.chunks_exact_mut(self.wide * 64);
-        for (row, strip) in blocks.chunks_exact(self.wide).zip(strips) {
-            idct::row(level, row, factors, strip);
+        let strips = self.samples.chunks_exact_mut(self.wide * 64).skip(row * depth).take(depth);
+        for (blocks, strip) in self.blocks.chunks_exact(self.wide).zip(strips) {
+            idct::row(level, blocks, factors, strip);
         }
     }
 }

@@ -3,11 +3,12 @@
 //! Four kinds of scan: DC or AC coefficients, for the first time or one bit more. AC scans have
 //! one channel and can end many blocks at once (`blocks_to_skip`).
 
+use fearless_simd::Level;
+
 use super::bits::{Bits, Entropy};
 use super::huffman::Table;
 use super::scan::{Coder, Walk, Window};
-use super::segments::{Header, Scan};
-use super::sequential::place;
+use super::segments::{Header, Scan, place};
 use super::{Block, Plane};
 use crate::{Error, Result};
 
@@ -16,7 +17,7 @@ pub(super) fn scan(
     planes: &mut [Plane],
     (header, scan): (&Header, &Scan),
     window: &Window,
-    data: (&Entropy, usize),
+    data: (&Entropy, usize, Level),
 ) -> Result<()> {
     let (first, last) = (scan.first, scan.last);
     let dc = first == 0;
@@ -53,11 +54,11 @@ pub(super) fn scan(
 fn walk<C: Coder>(
     planes: &mut [Plane],
     window: &Window,
-    (entropy, restart): (&Entropy, usize),
+    (entropy, restart, level): (&Entropy, usize, Level),
     mut coder: C,
 ) -> Result<()> {
     let mut walk = Walk::new(entropy, restart);
-    (0..window.rows).try_for_each(|row| walk.row(window, planes, row, &mut coder))
+    (0..window.rows).try_for_each(|row| walk.row(level, window, planes, row, &mut coder))
 }
 
 struct DcFirst<'a> {
@@ -73,7 +74,7 @@ impl Coder for DcFirst<'_> {
 
     fn block(&mut self, bits: &mut Bits<'_>, slot: usize, block: &mut Block) {
         if let (Some(table), Some(last)) = (self.tables.get(slot), self.last.get_mut(slot)) {
-            *last = last.wrapping_add(bits.run_and_value(table).1);
+            *last = last.wrapping_add(bits.step(table).value().into());
             block[0] = (*last << self.low) as i16;
         }
     }
@@ -117,10 +118,11 @@ impl Coder for AcFirst<'_> {
         }
         let mut k = band.first;
         while k <= band.last {
-            let (run, value) = bits.run_and_value(band.table);
+            let step = bits.step(band.table);
+            let (run, value) = (step.run(), step.value());
             k += run as usize;
             if value != 0 {
-                block[place(k)] = (value << band.low) as i16;
+                block[place(k)] = value << band.low;
             } else if run < 15 {
                 band.blocks_to_skip = (1 << run) + bits.number(run) - 1;
                 return;
@@ -142,13 +144,14 @@ impl Coder for AcMore<'_> {
         let mut k = band.first;
         if band.blocks_to_skip == 0 {
             while k <= band.last {
-                let (run, value) = bits.run_and_value(band.table);
+                let step = bits.step(band.table);
+                let (run, value) = (step.run(), step.value());
                 if value == 0 && run < 15 {
                     band.blocks_to_skip = (1 << run) + bits.number(run);
                     break;
                 }
                 // The value is one bit: the sign of a coefficient that is now 1 or -1.
-                let value = (value.signum() << band.low) as i16;
+                let value = value.signum() << band.low;
                 k = refine(bits, block, (k, band.last), band.low, run);
                 if value != 0 && k <= band.last {
                     block[place(k)] = value;

@@ -3,6 +3,8 @@
 //! A scan of one channel goes through that channel's blocks, row by row. A scan of several goes
 //! through MCUs: `v` rows of `h` blocks of each channel in turn.
 
+use fearless_simd::{Level, dispatch};
+
 use super::bits::{Bits, Entropy};
 use super::segments::{Frame, Scan};
 use super::{Block, Plane};
@@ -99,18 +101,32 @@ impl<'a> Walk<'a> {
     /// If the file ended before the row did.
     pub(super) fn row<C: Coder>(
         &mut self,
+        level: Level,
         window: &Window,
         planes: &mut [Plane],
         base: usize,
         coder: &mut C,
     ) -> Result<()> {
+        // No vectors here, but the instructions that shift faster.
+        dispatch!(level, _ => self.row_inlined(window, planes, base, coder))
+    }
+
+    #[inline(always)]
+    fn row_inlined<C: Coder>(
+        &mut self,
+        window: &Window,
+        planes: &mut [Plane],
+        base: usize,
+        coder: &mut C,
+    ) -> Result<()> {
+        let mut bits = self.bits;
         for column in 0..window.columns {
             if self.until_restart == 0 {
-                self.restart(coder);
+                bits = self.restart(coder);
             }
             self.until_restart -= 1;
             // As in libjpeg, nothing is decoded past the end of a piece.
-            if self.bits.exhausted() {
+            if bits.exhausted() {
                 continue;
             }
             for (slot, member) in window.members.iter().enumerate() {
@@ -119,21 +135,23 @@ impl<'a> Walk<'a> {
                     let row = (base * member.down + down) * plane.wide + column * member.across;
                     let blocks = plane.blocks.get_mut(row..row + member.across);
                     for block in blocks.into_iter().flatten() {
-                        coder.block(&mut self.bits, slot, block);
+                        coder.block(&mut bits, slot, block);
                     }
                 }
             }
         }
-        if self.entropy.cut_off && self.bits.exhausted() {
+        self.bits = bits;
+        if self.entropy.cut_off && bits.exhausted() {
             return Err(Error::damaged("JPEG: the file ends before its picture does"));
         }
         Ok(())
     }
 
-    fn restart<C: Coder>(&mut self, coder: &mut C) {
+    #[cold]
+    fn restart<C: Coder>(&mut self, coder: &mut C) -> Bits<'a> {
         self.piece += 1;
         self.until_restart = self.interval;
-        self.bits = self.entropy.piece(self.piece);
         coder.restart();
+        self.entropy.piece(self.piece)
     }
 }

@@ -4,17 +4,17 @@
 //! itself) and a body. Entropy-coded data follows a scan's header; `bits` finds its end.
 
 use super::huffman::Table;
-use super::{Block, standard};
+use super::{Block, idct, standard};
 use crate::decode::Orientation;
 use crate::{Error, Result};
 
-/// Where coefficient `k` of a file's order lies in a block, rows of 8. Indices past 63 (runs of a
+/// Where coefficient `k` of a file's order lies in a block. Indices past 63 (runs of a
 /// damaged file) land on the last.
-pub(super) const ZIGZAG: [u8; 128] = {
-    let mut table = [63; 128];
+static ZIGZAG: [u8; 256] = {
+    let mut table = [idct::place(7, 7) as u8; 256];
     let (mut x, mut y, mut k) = (0usize, 0usize, 0);
     while k < 64 {
-        table[k] = (y * 8 + x) as u8;
+        table[k] = idct::place(y, x) as u8;
         // Up and to the right on even diagonals, down and to the left on odd ones.
         match ((x + y) % 2 == 0, x, y) {
             (true, 7, _) => y += 1,
@@ -28,6 +28,12 @@ pub(super) const ZIGZAG: [u8; 128] = {
     }
     table
 };
+
+/// Where coefficient `k` lies in a block.
+#[inline(always)]
+pub(super) fn place(k: usize) -> usize {
+    usize::from(ZIGZAG[k & 255] & 63)
+}
 
 /// A part of the file.
 pub(super) enum Segment<'a> {
@@ -310,12 +316,10 @@ impl Header {
                 return Err(Error::damaged("JPEG: a quantisation table is damaged"));
             };
             let mut table = [0i16; 64];
-            for (k, &place) in ZIGZAG.iter().take(64).enumerate() {
+            for k in 0..64 {
                 let at = |i: usize| values.get(i).copied().unwrap_or(0);
                 let value = if wide { [at(2 * k), at(2 * k + 1)] } else { [0, at(k)] };
-                if let Some(entry) = table.get_mut(usize::from(place)) {
-                    *entry = i16::from_be_bytes(value);
-                }
+                table[place(k)] = i16::from_be_bytes(value);
             }
             *slot = Some(table);
             body = rest.get(length..).unwrap_or(&[]);

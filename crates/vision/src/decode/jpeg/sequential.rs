@@ -7,8 +7,8 @@ use fearless_simd::Level;
 use super::bits::{Bits, Entropy};
 use super::huffman::Table;
 use super::scan::{Coder, Walk, Window};
-use super::segments::{Header, Scan, ZIGZAG};
-use super::{Block, Plane, idct};
+use super::segments::{Header, Scan};
+use super::{Block, Plane};
 use crate::Result;
 
 /// The tables of each channel of the scan, and the last DC value.
@@ -38,7 +38,7 @@ pub(super) fn scan(
         for plane in window.slots() {
             planes.get_mut(plane).into_iter().for_each(|plane| plane.blocks.fill([0; 64]));
         }
-        walk.row(window, planes, 0, &mut coder)?;
+        walk.row(level, window, planes, 0, &mut coder)?;
         for (plane, depth) in window.depths() {
             if let Some(plane) = planes.get_mut(plane) {
                 plane.transform(level, row, depth);
@@ -46,17 +46,6 @@ pub(super) fn scan(
         }
     }
     Ok(())
-}
-
-impl Plane {
-    /// Samples of the first `depth` rows of blocks, which belong to row `row` of that many.
-    fn transform(&mut self, level: Level, row: usize, depth: usize) {
-        let Some(factors) = &self.factors else { return };
-        let strips = self.samples.chunks_exact_mut(self.wide * 64).skip(row * depth).take(depth);
-        for (blocks, strip) in self.blocks.chunks_exact(self.wide).zip(strips) {
-            idct::row(level, blocks, factors, strip);
-        }
-    }
 }
 
 impl Coder for Sequential<'_> {
@@ -67,29 +56,8 @@ impl Coder for Sequential<'_> {
     #[inline(always)]
     fn block(&mut self, bits: &mut Bits<'_>, slot: usize, block: &mut Block) {
         let Some(channel) = self.0.get_mut(slot) else { return };
-        channel.last = channel.last.wrapping_add(bits.run_and_value(channel.dc).1);
+        channel.last = channel.last.wrapping_add(bits.step(channel.dc).value().into());
         block[0] = channel.last as i16;
-        ac_coefficients(bits, channel.ac, block);
+        bits.coefficients(channel.ac, block);
     }
-}
-
-#[inline(always)]
-fn ac_coefficients(bits: &mut Bits<'_>, table: &Table, block: &mut Block) {
-    let mut k = 1;
-    while k < 64 {
-        let (run, value) = bits.run_and_value(table);
-        k += run as usize;
-        if value != 0 {
-            block[place(k)] = value as i16;
-        } else if run < 15 {
-            break;
-        }
-        k += 1;
-    }
-}
-
-/// Where coefficient `k` lies in a block.
-#[inline(always)]
-pub(super) fn place(k: usize) -> usize {
-    usize::from(ZIGZAG[k & 127] & 63)
 }
