@@ -20,6 +20,7 @@ pub mod evaluation;
 pub mod explain;
 pub mod family;
 pub mod pipeline;
+pub mod training;
 
 mod choice;
 mod classifier;

@@ -250,11 +250,20 @@ impl Module {
         })
     }
 
-    /// How photos become its input.
+    /// How photos become its input: as the module's own record says, else TensorFlow Hub's
+    /// convention.
     ///
     /// # Errors
-    /// If the module does not say what size it wants.
+    /// If the module does not say what size it wants, or its record is damaged.
     pub fn preprocessing(&self) -> Result<Preprocessing> {
+        let path = Preprocessing::RECORD;
+        let failed = |e| Error::because(ErrorKind::Io, format!("cannot read {path}"), e);
+        if let Some(bytes) = self.0.files.read(path).map_err(failed)? {
+            return Preprocessing::from_record(&bytes).ok_or_else(|| {
+                let message = format!("{path} names no crop, resize and size known here");
+                Error::new(ErrorKind::Format, message)
+            });
+        }
         let (height, width) = self.expected_image_size()?;
         Ok(Preprocessing::hub_convention(height, width))
     }

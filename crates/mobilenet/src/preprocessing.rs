@@ -37,6 +37,8 @@ pub struct Preprocessing {
 pub enum DecidedBy {
     /// The convention of TensorFlow Hub's image modules: the file itself says only the size.
     HubConvention,
+    /// The module's own record, `assets/preprocessing.json`.
+    Module,
     /// The caller.
     Caller,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for DecidedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DecidedBy::HubConvention => "convention of TensorFlow Hub's image modules",
+            DecidedBy::Module => "recorded in the module",
             DecidedBy::Caller => "your choice",
         })
     }
@@ -61,6 +64,34 @@ impl Preprocessing {
             width,
             decided_by: DecidedBy::HubConvention,
         }
+    }
+
+    /// The record that a module keeps of how it was trained: JSON for [`Self::RECORD`].
+    pub fn to_record(&self) -> Vec<u8> {
+        let Preprocessing { crop, resize, height, width, .. } = self;
+        let record = serde_json::json!({
+            "crop": crop.to_string(),
+            "resize": resize.name(),
+            "height": height,
+            "width": width,
+            "range": [0, 1],
+        });
+        format!("{record:#}\n").into_bytes()
+    }
+
+    /// Where a module keeps its record.
+    pub const RECORD: &'static str = "assets/preprocessing.json";
+
+    /// Reads a record; `None` if it is none.
+    pub(crate) fn from_record(bytes: &[u8]) -> Option<Self> {
+        let record: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+        let side = |key: &str| usize::try_from(record.get(key)?.as_u64()?).ok().filter(|&n| n > 0);
+        Some(Preprocessing {
+            crop: record.get("crop")?.as_str()?.parse().ok()?,
+            resize: record.get("resize")?.as_str()?.parse().ok()?,
+            decided_by: DecidedBy::Module,
+            ..Self::hub_convention(side("height")?, side("width")?)
+        })
     }
 
     /// Floats of one prepared image: `height * width * 3`.

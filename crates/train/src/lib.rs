@@ -1,16 +1,24 @@
 //! Training: the objective, steps, optimisers, schedules, data sets and batches, charts for reports.
 //!
 //! A [`trainer::Trainer`] turns a graph with an [`objective::Objective`] into steps; gradients are
-//! `mobilenet-engine`'s. There are no checkpoints and no augmentation yet.
+//! `mobilenet-engine`'s. A [`run::Run`] is steps from the first to the last: batches, averages,
+//! validation, and checkpoints from which a killed run goes on bit by bit.
 
+pub mod average;
+pub mod batches;
+pub mod checkpoint;
 pub mod dataset;
 mod error;
+pub mod file;
 pub mod loader;
 pub mod objective;
 pub mod optimizer;
+pub mod pictures;
 pub mod random;
 pub mod report;
+pub mod run;
 pub mod schedule;
 pub mod trainer;
+pub mod validation;
 
 pub use error::{Error, ErrorKind, Result};

@@ -29,6 +29,8 @@ pub struct Batch {
     pub images: Vec<f32>,
     /// Class of each image.
     pub labels: Vec<usize>,
+    /// Wanted probabilities, `[n, classes]`; empty unless the maker fills them.
+    pub targets: Vec<f32>,
     /// Which sample each image is.
     pub indices: Vec<usize>,
     /// Samples that could not be used, with the reason; others stand in for them.
@@ -51,8 +53,23 @@ pub struct Loader<'a> {
     pub threads: usize,
 }
 
-/// Turns a sample into values in [0, 1], or says why it cannot.
-pub type Prepare<'a> = dyn Fn(&Sample, Place, &mut [f32]) -> Result<()> + Sync + 'a;
+/// Makes what is in a batch. A closure that fills one image is a maker.
+pub trait Maker: Sync {
+    /// Turns a sample into values in [0, 1], or says why it cannot.
+    ///
+    /// # Errors
+    /// What is wrong with the sample; another takes its place.
+    fn image(&self, sample: &Sample, place: Place, image: &mut [f32]) -> Result<()>;
+
+    /// Finishes batch `number`, counted from the start of the run: targets, blends of images.
+    fn finish(&self, _number: u64, _batch: &mut Batch) {}
+}
+
+impl<F: Fn(&Sample, Place, &mut [f32]) -> Result<()> + Sync> Maker for F {
+    fn image(&self, sample: &Sample, place: Place, image: &mut [f32]) -> Result<()> {
+        self(sample, place, image)
+    }
+}
 
 impl Loader<'_> {
     /// Batches in one pass: with shuffling what does not fill a batch waits for another epoch.
@@ -71,7 +88,7 @@ impl Loader<'_> {
     pub fn run(
         &self,
         batches: std::ops::Range<u64>,
-        prepare: &Prepare<'_>,
+        maker: &dyn Maker,
         mut consume: impl FnMut(Batch) -> Result<bool>,
     ) -> Result<()> {
         let threads = self.threads.max(1) as u64;
@@ -80,7 +97,7 @@ impl Loader<'_> {
                 .map(|worker| {
                     let (sender, receiver) = sync_channel(1);
                     let numbers = (batches.start + worker..batches.end).step_by(threads as usize);
-                    scope.spawn(move || self.work(numbers, prepare, &sender));
+                    scope.spawn(move || self.work(numbers, maker, &sender));
                     receiver
                 })
                 .collect();
@@ -97,19 +114,19 @@ impl Loader<'_> {
     fn work(
         &self,
         numbers: impl Iterator<Item = u64>,
-        prepare: &Prepare<'_>,
+        maker: &dyn Maker,
         queue: &SyncSender<Batch>,
     ) {
         let mut order = Order { epoch: u64::MAX, indices: Vec::new() };
         for number in numbers {
-            let batch = self.batch(number, &mut order, prepare);
+            let batch = self.batch(number, &mut order, maker);
             if queue.send(batch).is_err() {
                 return;
             }
         }
     }
 
-    fn batch(&self, number: u64, order: &mut Order, prepare: &Prepare<'_>) -> Batch {
+    fn batch(&self, number: u64, order: &mut Order, maker: &dyn Maker) -> Batch {
         let per_epoch = self.batches_per_epoch();
         let epoch = number / per_epoch;
         order.turn_to(epoch, self);
@@ -118,9 +135,10 @@ impl Loader<'_> {
             Batch { images: vec![0.0; self.batch_size * self.image_len], ..Batch::default() };
         let mut images = std::mem::take(&mut batch.images);
         for (slot, image) in images.chunks_mut(self.image_len.max(1)).enumerate() {
-            self.fill(first + slot, epoch, order, prepare, image, &mut batch);
+            self.fill(first + slot, epoch, order, maker, image, &mut batch);
         }
         batch.images = images;
+        maker.finish(number, &mut batch);
         batch
     }
 
@@ -130,7 +148,7 @@ impl Loader<'_> {
         position: usize,
         epoch: u64,
         order: &Order,
-        prepare: &Prepare<'_>,
+        maker: &dyn Maker,
         image: &mut [f32],
         batch: &mut Batch,
     ) {
@@ -140,7 +158,7 @@ impl Loader<'_> {
                 return;
             };
             let sample = &self.samples[index];
-            match prepare(sample, Place { epoch, index }, image) {
+            match maker.image(sample, Place { epoch, index }, image) {
                 Ok(()) => {
                     batch.labels.push(sample.label);
                     batch.indices.push(index);
@@ -234,7 +252,8 @@ mod tests {
             seen += 1;
             Ok(seen < 3)
         };
-        loader.run(0..1_000_000, &|_, _, _| Ok(()), stop).unwrap();
+        let maker = |_: &Sample, _: Place, _: &mut [f32]| Ok(());
+        loader.run(0..1_000_000, &maker, stop).unwrap();
         assert_eq!(seen, 3);
     }
 }

@@ -14,6 +14,8 @@ const SUMMANDS: usize = 7;
 pub struct Objective {
     /// Fed: `[n, classes]`, each row the wanted probabilities, summing to 1.
     pub labels: String,
+    /// What the network answers: `[n, classes]`.
+    pub logits: String,
     /// Cross-entropy, averaged over the batch: a scalar.
     pub loss: String,
     /// Loss and regularisation: the scalar that is minimised.
@@ -59,6 +61,7 @@ fn add(
     let total = sum(graph, summands)?;
     Ok(Objective {
         labels: "objective/labels:0".to_owned(),
+        logits: graph.tensor_name(logits),
         loss: "objective/loss:0".to_owned(),
         total_loss: graph.tensor_name(total),
     })

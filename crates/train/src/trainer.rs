@@ -73,6 +73,7 @@ pub struct Trainer {
     /// Index of the first slope among the outputs.
     slopes: usize,
     optimizer: Box<dyn Optimizer>,
+    weight_decay: f32,
     steps: u64,
     batch: [usize; 4],
     classes: usize,
@@ -114,6 +115,7 @@ impl Trainer {
             })?;
             outputs.push(graph.tensor_name(slope));
         }
+        outputs.push(objective.logits.clone());
         let [height, width] = options.image_size;
         let batch = [options.batch_size, height, width, 3];
         let labels = graph.tensor(&objective.labels).map_err(model)?;
@@ -135,7 +137,16 @@ impl Trainer {
         let mut session = Session::new(Arc::new(plan.map_err(model)?), pool);
         session.set_seed(options.seed, 0);
         let variables = trained(&trainable, variables, &*optimizer)?;
-        Ok(Self { session, variables, slopes: 2, optimizer, steps: 0, batch, classes })
+        let (slopes, weight_decay, steps) = (2, 0.0, 0);
+        Ok(Self { session, variables, slopes, optimizer, weight_decay, steps, batch, classes })
+    }
+
+    /// Takes this share, times the learning rate, away from every kernel in each step, besides
+    /// what the graph's own regularisation does. Depthwise kernels, biases and batch norm stay.
+    #[must_use]
+    pub fn with_weight_decay(mut self, share: f32) -> Self {
+        self.weight_decay = share;
+        self
     }
 
     /// One step on a batch: `images` are `[n, height, width, 3]` with values in [0, 1],
@@ -156,6 +167,10 @@ impl Trainer {
             if slope.iter().any(|value| !value.is_finite()) {
                 let what = format!("the gradient of {:?}", variable.name);
                 return Err(diverged(number, &what, learning_rate));
+            }
+            if decays(variable) {
+                let keep = 1.0 - learning_rate * self.weight_decay;
+                variable.value.iter_mut().for_each(|value| *value *= keep);
             }
             let step = Step { learning_rate, number };
             self.optimizer.apply(step, &mut variable.value, slope, &mut variable.slots);
@@ -227,6 +242,35 @@ impl Trainer {
         slope.as_f32().ok_or_else(|| Error::new(ErrorKind::Model, "a slope that is not float32"))
     }
 
+    /// What the network answered in the last step, `[n, classes]`, before its update.
+    ///
+    /// # Errors
+    /// If no step was taken.
+    pub fn logits(&self) -> Result<&[f32]> {
+        let logits = self.session.output(self.slopes + self.variables.len()).map_err(model)?;
+        logits.as_f32().ok_or_else(|| Error::new(ErrorKind::Model, "logits that are not float32"))
+    }
+
+    /// Width of the logits.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Calls `visit` with name and value of every float32 variable the session keeps.
+    ///
+    /// # Errors
+    /// If the session refuses.
+    pub fn visit_variables(&self, mut visit: impl FnMut(&str, &[f32])) -> Result<()> {
+        for name in self.session.variables() {
+            let view = self.session.variable(name).map_err(model)?;
+            if let Some(values) = view.as_f32() {
+                visit(name, values);
+            }
+        }
+        Ok(())
+    }
+
     /// Every variable the session keeps, moving averages too, by name.
     ///
     /// # Errors
@@ -269,6 +313,11 @@ impl Trainer {
         self.session.set_seed(seed, steps);
         self.hand_over()
     }
+}
+
+/// Kernels shrink; depthwise ones (one output a channel), biases and batch norm do not.
+fn decays(variable: &Trained) -> bool {
+    variable.shape.len() >= 2 && !variable.name.ends_with("depthwise_weights")
 }
 
 fn trained(

@@ -4,12 +4,14 @@
 
 mod inputs;
 mod labels;
+mod learning;
 mod model;
 mod pixels;
 
 pub(crate) use inputs::InputArgs;
 pub(crate) use labels::LabelFileArgs;
-pub(crate) use model::{HubArgs, ModelArgs};
+pub(crate) use learning::LearningArgs;
+pub(crate) use model::{HubArgs, ModelArgs, RunArgs};
 pub(crate) use pixels::PixelArgs;
 
 use anstyle::AnsiColor;

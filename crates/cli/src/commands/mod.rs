@@ -33,6 +33,7 @@ commands! {
     explain: Explain,
     inspect: Inspect,
     bench: Bench,
+    train: Train,
     fetch: Fetch,
     cache: Cache,
     completions: Completions,

@@ -5,10 +5,13 @@ mod csv;
 pub(crate) mod evaluation;
 mod json;
 mod text;
+mod training;
 pub(crate) mod vectors;
 mod whole;
 
 pub(crate) use whole::write_file;
+
+pub(crate) use training::TrainingLog;
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;

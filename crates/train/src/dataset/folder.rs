@@ -42,7 +42,11 @@ pub(super) fn open(root: &Path) -> Result<Dataset> {
 }
 
 /// Samples of a folder whose classes must be among `classes`.
-fn scan_like(folder: &Path, classes: &[String], ignored: &mut usize) -> Result<Vec<Sample>> {
+pub(super) fn scan_like(
+    folder: &Path,
+    classes: &[String],
+    ignored: &mut usize,
+) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for class in class_folders(folder)? {
         let name = file_name(&class);

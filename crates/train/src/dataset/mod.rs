@@ -47,6 +47,19 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// Takes the validation images from another folder, whose classes must be among these.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, is empty, or has a class of its own.
+    pub fn validate_with(&mut self, folder: &Path) -> Result<()> {
+        self.validation = folder::scan_like(folder, &self.classes, &mut self.ignored)?;
+        if self.validation.is_empty() {
+            let message = format!("{}: no images to validate with", folder.display());
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+        Ok(())
+    }
+
     /// Number of images of each class among `samples`.
     #[must_use]
     pub fn count_by_class(&self, samples: &[Sample]) -> Vec<usize> {

@@ -1,0 +1,149 @@
+//! How a network learns: a named recipe, and flags that change single numbers of it.
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use mobilenet::training::{AUGMENTATIONS, Decay, OPTIMIZERS, RECIPES, Recipe, recipe};
+
+use crate::failure::Failure;
+
+/// How a network learns.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Learning")]
+pub(crate) struct LearningArgs {
+    /// Start from this recipe's settings; flags change single ones
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(RECIPES.iter().map(|r| r.0)))]
+    recipe: Option<String>,
+
+    /// Passes over the training images
+    #[arg(long, value_name = "N", alias = "train_epochs")]
+    epochs: Option<f64>,
+
+    /// Images in a batch
+    #[arg(long, value_name = "N", alias = "batch_size", alias = "train_batch_size")]
+    batch_size: Option<usize>,
+
+    /// Highest learning rate [default: the recipe's, in proportion to the batch]
+    #[arg(long, value_name = "X", alias = "learning_rate")]
+    learning_rate: Option<f64>,
+
+    /// Epochs in which the learning rate rises from nothing
+    #[arg(long, value_name = "N")]
+    warmup_epochs: Option<f64>,
+
+    /// What the learning rate does after that
+    #[arg(long, value_name = "NAME", value_parser = ["constant", "cosine", "stairs"])]
+    schedule: Option<String>,
+
+    /// How a gradient moves a variable
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(OPTIMIZERS.iter().map(|o| o.name)))]
+    optimizer: Option<String>,
+
+    /// Momentum of the optimiser
+    #[arg(long, value_name = "X")]
+    momentum: Option<f32>,
+
+    /// L2 regularisation of the kernels, in the loss
+    #[arg(long, value_name = "X")]
+    l2: Option<f32>,
+
+    /// Decoupled weight decay of the kernels, as in AdamW
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f32>,
+
+    /// Probability spread over all classes, 0 to 1
+    #[arg(long, value_name = "X", alias = "label_smoothing")]
+    label_smoothing: Option<f32>,
+
+    /// Share of features dropped in training, 0 to 1
+    #[arg(long, value_name = "X", alias = "dropout_rate")]
+    dropout: Option<f32>,
+
+    /// Share that the average of the weights keeps each step; 0 for no average
+    #[arg(long, value_name = "X")]
+    ema: Option<f32>,
+
+    /// Share of the moving averages that batch norm keeps each step
+    #[arg(long, value_name = "X")]
+    batch_norm_momentum: Option<f32>,
+
+    /// What is done to training images
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(AUGMENTATIONS.iter().map(|a| a.0)))]
+    augment: Option<String>,
+
+    /// Blend pairs of images; the parameter of the beta distribution, 0 for none
+    #[arg(long, value_name = "X")]
+    mixup: Option<f32>,
+
+    /// Paste parts of images into others; the parameter of the beta distribution, 0 for none
+    #[arg(long, value_name = "X")]
+    cutmix: Option<f32>,
+
+    /// End after this many epochs without a better validation
+    #[arg(long, value_name = "N")]
+    pub(crate) patience: Option<usize>,
+
+    /// Decides first values, order, augmentation and dropout
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Write a checkpoint at least this often, and after each epoch
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) save_every: u64,
+
+    /// Memory for decoded images
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    pub(crate) cache_mb: usize,
+}
+
+impl LearningArgs {
+    /// The recipe with the flags applied.
+    pub(crate) fn recipe(&self, default: &str) -> Result<Recipe, Failure> {
+        let mut recipe = recipe(self.recipe.as_deref().unwrap_or(default))?;
+        if let Some(batch_size) = self.batch_size {
+            recipe.learning_rate *= batch_size as f64 / recipe.batch_size as f64;
+            recipe.batch_size = batch_size;
+        }
+        if let Some(name) = &self.optimizer {
+            self.choose_optimizer(&mut recipe, name);
+        }
+        if let Some(name) = &self.schedule {
+            recipe.decay = match name.as_str() {
+                "constant" => Decay::Constant,
+                "stairs" => Decay::Exponential { factor: 0.94, epochs: 2.5 },
+                _ => Decay::Cosine { floor: 0.001 },
+            };
+        }
+        set(&mut recipe.epochs, self.epochs);
+        set(&mut recipe.learning_rate, self.learning_rate);
+        set(&mut recipe.warmup_epochs, self.warmup_epochs);
+        recipe.warmup_epochs = recipe.warmup_epochs.min(recipe.epochs / 4.0);
+        set(&mut recipe.l2_regularization, self.l2);
+        set(&mut recipe.weight_decay, self.weight_decay);
+        set(&mut recipe.label_smoothing, self.label_smoothing);
+        set(&mut recipe.dropout_keep, self.dropout.map(|dropped| 1.0 - dropped));
+        set(&mut recipe.ema, self.ema.map(|keep| (keep > 0.0).then_some(keep)));
+        set(&mut recipe.batch_norm_momentum, self.batch_norm_momentum);
+        set(&mut recipe.augmentation, self.augment.clone());
+        set(&mut recipe.blend.mixup, self.mixup);
+        set(&mut recipe.blend.cutmix, self.cutmix);
+        set(&mut recipe.momentum, self.momentum.map(Some));
+        Ok(recipe)
+    }
+
+    /// Another optimiser wants another learning rate: its own, for batches of 32.
+    fn choose_optimizer(&self, recipe: &mut Recipe, name: &str) {
+        if name == recipe.optimizer {
+            return;
+        }
+        name.clone_into(&mut recipe.optimizer);
+        if let Some(entry) = OPTIMIZERS.iter().find(|entry| entry.name == name) {
+            recipe.learning_rate = f64::from(entry.learning_rate);
+        }
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}

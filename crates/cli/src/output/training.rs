@@ -1,0 +1,188 @@
+//! What a training run says while it goes on: a bar and a line for each epoch on stderr, one
+//! JSON object for each step and epoch on stdout.
+
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mobilenet::training::{Epoch, Event};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::terminal;
+
+const TEMPLATE: &str = "{bar:24} {human_pos}/{human_len} steps  {eta} left  {msg}";
+
+/// Share of the old value that the shown loss and accuracy keep.
+const SMOOTHING: f64 = 0.95;
+
+/// Hears of a run and tells of it.
+pub(crate) struct TrainingLog {
+    jsonl: bool,
+    quiet: bool,
+    interrupt: Interrupt,
+    bar: Option<ProgressBar>,
+    batch_size: usize,
+    per_epoch: u64,
+    began: Instant,
+    first: u64,
+    /// Smoothed loss and accuracy.
+    smooth: Option<(f64, f64)>,
+    broken: Option<Failure>,
+}
+
+impl TrainingLog {
+    pub(crate) fn new(jsonl: bool, quiet: bool, interrupt: Interrupt) -> TrainingLog {
+        TrainingLog {
+            jsonl,
+            quiet,
+            interrupt,
+            bar: None,
+            batch_size: 0,
+            per_epoch: 1,
+            began: Instant::now(),
+            first: 0,
+            smooth: None,
+            broken: None,
+        }
+    }
+
+    /// Tells of `event`; breaks after Ctrl-C, or when nobody reads any more.
+    pub(crate) fn hear(&mut self, event: &Event<'_>) -> ControlFlow<()> {
+        if let Err(failure) = self.tell(event) {
+            self.broken = Some(failure);
+        }
+        if self.broken.is_some() || self.interrupt.pressed() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+        self.broken.map_or(Ok(()), Err)
+    }
+
+    fn tell(&mut self, event: &Event<'_>) -> Result<(), Failure> {
+        match event {
+            Event::Started { step, steps, per_epoch, batch_size } => {
+                (self.batch_size, self.per_epoch) = (*batch_size, *per_epoch);
+                (self.began, self.first) = (Instant::now(), *step);
+                self.start(*step, *steps);
+                self.line(&json!({"event": "start", "step": step, "steps": steps, "steps_per_epoch": per_epoch, "batch_size": batch_size}))
+            }
+            Event::Stepped { step, learning_rate, losses, accuracy } => {
+                self.step(*step, f64::from(losses.loss), *accuracy);
+                self.line(&json!({"event": "step", "step": step, "epoch": *step as f64 / self.per_epoch as f64, "learning_rate": learning_rate, "loss": losses.loss, "total_loss": losses.total_loss, "accuracy": accuracy, "images_per_second": self.speed(*step)}))
+            }
+            Event::Validating => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message("validating");
+                }
+                Ok(())
+            }
+            Event::Epoch(epoch) => {
+                self.say(&describe(epoch));
+                let mut object = serde_json::to_value(epoch)?;
+                if let Some(object) = object.as_object_mut() {
+                    object.insert("event".to_owned(), "epoch".into());
+                }
+                self.line(&object)
+            }
+            Event::Skipped { source, reason } => {
+                self.beside(|| terminal::warning(format_args!("skipped {source}: {reason}")));
+                self.line(&json!({"event": "skipped", "path": source, "reason": reason}))
+            }
+            Event::Saved { path, step } => {
+                self.line(&json!({"event": "checkpoint", "path": path, "step": step}))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start(&mut self, step: u64, steps: u64) {
+        if step > 0 {
+            self.say(&format!("going on after step {step} of {steps}"));
+        }
+        if self.quiet || !terminal::stderr_is_terminal() {
+            return;
+        }
+        let bar = ProgressBar::new(steps).with_position(step);
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.reset_eta();
+        self.bar = Some(bar);
+    }
+
+    fn step(&mut self, step: u64, loss: f64, accuracy: f64) {
+        let (old_loss, old_accuracy) = self.smooth.unwrap_or((loss, accuracy));
+        let mix = |old: f64, new: f64| old * SMOOTHING + new * (1.0 - SMOOTHING);
+        let smooth = (mix(old_loss, loss), mix(old_accuracy, accuracy));
+        self.smooth = Some(smooth);
+        if let Some(bar) = &self.bar {
+            bar.set_position(step);
+            let speed = self.speed(step);
+            bar.set_message(format!(
+                "{speed:.0} images/s  loss {:.3}  accuracy {:.1}%",
+                smooth.0,
+                100.0 * smooth.1
+            ));
+        }
+    }
+
+    /// Images a second in this sitting, validation and all.
+    fn speed(&self, step: u64) -> f64 {
+        let images = (step - self.first.min(step)) as f64 * self.batch_size as f64;
+        images / self.began.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            self.beside(|| terminal::note(text));
+        }
+    }
+
+    fn beside(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// One line on stdout, there at once.
+    fn line(&self, object: &serde_json::Value) -> Result<(), Failure> {
+        if !self.jsonl {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, object)?;
+        out.write_all(b"\n")?;
+        Ok(out.flush()?)
+    }
+}
+
+fn describe(epoch: &Epoch) -> String {
+    let percent = |share: f64| format!("{:.2}%", 100.0 * share);
+    let mut text = format!(
+        "epoch {:.4}  loss {:.4}  accuracy {}",
+        epoch.epoch,
+        epoch.train_loss,
+        percent(epoch.train_top_1)
+    );
+    if let (Some(loss), Some(top_1), Some(top_5)) =
+        (epoch.validation_loss, epoch.top_1, epoch.top_5)
+    {
+        text += &format!(
+            "  validation: loss {loss:.4}  top-1 {}  top-5 {}",
+            percent(top_1),
+            percent(top_5)
+        );
+    }
+    text + &format!("  {:.0} s", epoch.seconds)
+}

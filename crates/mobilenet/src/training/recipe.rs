@@ -1,0 +1,157 @@
+//! Named ways to train: one line each in [`RECIPES`], every number of which may be changed.
+
+use mobilenet_train::batches::Blend;
+use mobilenet_train::schedule::Decay;
+use mobilenet_vision::Resize;
+use mobilenet_vision::augment::{Augment, ColorJitter, DistortedBox};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Everything about how a network is trained, but data, size and seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Optimiser, by name.
+    pub optimizer: String,
+    /// Its momentum; `None`: the optimiser's own.
+    pub momentum: Option<f32>,
+    /// Highest learning rate, at `batch_size`.
+    pub learning_rate: f64,
+    /// Images in a batch.
+    pub batch_size: usize,
+    /// Length of the run.
+    pub epochs: f64,
+    /// Epochs of linear rise.
+    pub warmup_epochs: f64,
+    /// What the learning rate does after that.
+    pub decay: Decay,
+    /// Factor on half the squared norm of each kernel, in the loss; depthwise ones left out.
+    pub l2_regularization: f32,
+    /// Share of a kernel, times the learning rate, taken away each step: AdamW's decay.
+    pub weight_decay: f32,
+    /// Probability spread over all classes.
+    pub label_smoothing: f32,
+    /// Share that the average of the weights keeps each step; `None`: no average.
+    pub ema: Option<f32>,
+    /// Share of the old moving average that batch norm keeps.
+    pub batch_norm_momentum: f32,
+    /// Share of features that dropout keeps.
+    pub dropout_keep: f32,
+    /// What is done to training images: a name of [`AUGMENTATIONS`].
+    pub augmentation: String,
+    /// Blends of training images.
+    pub blend: Blend,
+}
+
+/// A name, a line of help, and what makes it.
+pub type Named<T> = (&'static str, &'static str, fn() -> T);
+
+/// Every recipe: name, help, and the recipe.
+pub const RECIPES: &[Named<Recipe>] = &[
+    (
+        "modern",
+        "SGD with Nesterov momentum, warm-up, cosine, label smoothing, averaged weights",
+        modern,
+    ),
+    ("slim", "slim's: RMSProp, 0.94 every 2.5 epochs, Inception's crops and colours", slim),
+];
+
+/// Every augmentation: name, help, and what it does.
+pub const AUGMENTATIONS: &[Named<Augment>] = &[
+    ("none", "the whole image, resized", || Augment::none(Resize::TF2_BILINEAR)),
+    ("gentle", "large crops and mirror images: for small data sets", Augment::gentle),
+    ("medium", "crops of a quarter or more, mirror images, light changes of colour", medium),
+    (
+        "inception",
+        "Inception's: crops of a twentieth or more, strong changes of colour",
+        Augment::inception,
+    ),
+];
+
+/// The recipe called `name`.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] with the names there are.
+pub fn recipe(name: &str) -> Result<Recipe> {
+    Ok(find("recipe", RECIPES, name)?())
+}
+
+/// The augmentation called `name`.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] with the names there are.
+pub fn augmentation(name: &str) -> Result<Augment> {
+    Ok(find("augmentation", AUGMENTATIONS, name)?())
+}
+
+fn find<T: Copy>(what: &str, table: &[(&str, &str, T)], name: &str) -> Result<T> {
+    let found = table.iter().find(|(known, ..)| *known == name);
+    found.map(|(.., make)| *make).ok_or_else(|| {
+        let names: Vec<&str> = table.iter().map(|(known, ..)| *known).collect();
+        let message = format!("no {what} is called {name:?}; there are {}", names.join(", "));
+        Error::new(ErrorKind::NotFound, message)
+    })
+}
+
+fn modern() -> Recipe {
+    Recipe {
+        optimizer: "nesterov".to_owned(),
+        momentum: None,
+        learning_rate: 0.1,
+        batch_size: 128,
+        epochs: 60.0,
+        warmup_epochs: 2.0,
+        decay: Decay::Cosine { floor: 0.001 },
+        l2_regularization: 4e-5,
+        weight_decay: 0.0,
+        label_smoothing: 0.1,
+        ema: Some(0.9995),
+        batch_norm_momentum: 0.99,
+        dropout_keep: 1.0,
+        augmentation: "medium".to_owned(),
+        blend: Blend::default(),
+    }
+}
+
+fn slim() -> Recipe {
+    Recipe {
+        optimizer: "rmsprop".to_owned(),
+        momentum: None,
+        learning_rate: 0.045,
+        batch_size: 64,
+        epochs: 100.0,
+        warmup_epochs: 0.0,
+        decay: Decay::Exponential { factor: 0.94, epochs: 2.5 },
+        l2_regularization: 4e-5,
+        weight_decay: 0.0,
+        label_smoothing: 0.0,
+        ema: Some(0.9999),
+        batch_norm_momentum: 0.9997,
+        dropout_keep: 0.999,
+        augmentation: "inception".to_owned(),
+        blend: Blend::default(),
+    }
+}
+
+fn medium() -> Augment {
+    Augment {
+        distorted_box: Some(DistortedBox { area: (0.25, 1.0), aspect: (0.75, 1.33) }),
+        flip: 0.5,
+        color: ColorJitter { brightness: 0.1, contrast: 0.2, saturation: 0.2, hue: 0.0 },
+        ..Augment::none(Resize::TF2_BILINEAR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_name_what_exists() {
+        for (name, ..) in RECIPES {
+            let recipe = recipe(name).unwrap();
+            augmentation(&recipe.augmentation).unwrap();
+            assert!(mobilenet_train::optimizer::find(&recipe.optimizer).is_some());
+        }
+        assert!(recipe("old").unwrap_err().to_string().contains("modern, slim"));
+    }
+}

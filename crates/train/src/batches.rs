@@ -1,0 +1,83 @@
+//! What a training batch is made of: augmented images and the probabilities wanted of them.
+
+use mobilenet_vision::augment::{self, Augment, Key};
+
+use crate::dataset::Sample;
+use crate::loader::{Batch, Maker, Place};
+use crate::pictures::Pictures;
+use crate::validation::with_scratch;
+use crate::{Error, ErrorKind, Result};
+
+/// Blends of two images and their labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Blend {
+    /// Mixup's parameter of the beta distribution; 0: no mixup.
+    pub mixup: f32,
+    /// Cutmix's; 0: no cutmix. With both, each batch gets one or the other.
+    pub cutmix: f32,
+}
+
+/// Makes training batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches<'a> {
+    /// The images.
+    pub pictures: &'a Pictures<'a>,
+    /// What is done to each.
+    pub augment: &'a Augment,
+    /// `[height, width]` of the network's input.
+    pub image_size: [usize; 2],
+    /// Width of the targets.
+    pub classes: usize,
+    /// Probability spread over all classes, in [0, 1).
+    pub label_smoothing: f32,
+    /// Blends.
+    pub blend: Blend,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl Maker for Batches<'_> {
+    fn image(&self, sample: &Sample, place: Place, image: &mut [f32]) -> Result<()> {
+        let picture = self.pictures.get(place.index, &sample.source)?;
+        let key = Key { seed: self.seed, epoch: place.epoch, index: place.index as u64 };
+        let [height, width] = self.image_size;
+        with_scratch(|scratch| self.augment.run(scratch, key, &picture, image, (height, width)))
+            .map_err(|error| {
+                Error::new(ErrorKind::Data, "an image that cannot be augmented").because(error)
+            })
+    }
+
+    fn finish(&self, number: u64, batch: &mut Batch) {
+        batch.targets = self.targets(&batch.labels);
+        // A stream of its own: no image has this index.
+        let key = Key { seed: self.seed, epoch: number, index: u64::MAX };
+        let [height, width] = self.image_size;
+        let count = batch.labels.len();
+        let Blend { mixup, cutmix } = self.blend;
+        let (images, targets) = (&mut batch.images, &mut batch.targets);
+        let turn = crate::random::Random::of(self.seed, number, u64::MAX).bits();
+        // Lengths fit by construction and parameters were checked with the settings.
+        let _ = match (mixup > 0.0, cutmix > 0.0) {
+            (true, true) if turn.is_multiple_of(2) => {
+                augment::mixup(images, targets, count, mixup, key)
+            }
+            (true, false) => augment::mixup(images, targets, count, mixup, key),
+            (_, true) => augment::cutmix(images, targets, (count, height, width), cutmix, key),
+            _ => Ok(()),
+        };
+    }
+}
+
+impl Batches<'_> {
+    /// The probabilities wanted: `1 - smoothing` on the class, the rest spread evenly.
+    fn targets(&self, labels: &[usize]) -> Vec<f32> {
+        let even = self.label_smoothing / self.classes.max(1) as f32;
+        let mut targets = vec![even; labels.len() * self.classes];
+        for (row, &label) in targets.chunks_mut(self.classes.max(1)).zip(labels) {
+            if let Some(own) = row.get_mut(label) {
+                *own += 1.0 - self.label_smoothing;
+            }
+        }
+        targets
+    }
+}
