@@ -1,18 +1,19 @@
 //! Progress on stderr: a bar when the number of images is known, a counter when not. Silent
 //! when stderr is no terminal, when results scroll by on the same terminal, and for short work.
 
+use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::terminal;
 
 /// Work shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-const KNOWN: &str = "{bar:32} {human_pos}/{human_len} images  {per_sec}  {eta} left{msg}";
-const UNKNOWN: &str = "{spinner} {human_pos} images  {per_sec}{msg}";
+const KNOWN: &str = "{bar:32} {human_pos}/{human_len} images  {rate}/s  {left} left{msg}";
+const UNKNOWN: &str = "{spinner} {human_pos} images  {rate}/s{msg}";
 
 /// A progress bar that may not be there.
 pub(crate) struct Progress {
@@ -79,10 +80,29 @@ impl Progress {
         };
         // A template that does not parse leaves the plain style.
         if let Ok(style) = ProgressStyle::with_template(template) {
+            // The bar comes late and has a past: its own estimates would take that for speed.
+            let style = style.with_key("rate", show_rate).with_key("left", show_left);
             bar.set_style(style.progress_chars("━╸ "));
         }
         bar.with_elapsed(self.started.elapsed())
     }
+}
+
+/// Images a second since the beginning.
+fn rate(state: &ProgressState) -> f64 {
+    state.pos() as f64 / state.elapsed().as_secs_f64().max(1e-3)
+}
+
+fn show_rate(state: &ProgressState, out: &mut dyn Write) {
+    let rate = rate(state);
+    // A bar that cannot be drawn is no bar.
+    let _ = if rate < 10.0 { write!(out, "{rate:.1}") } else { write!(out, "{rate:.0}") };
+}
+
+fn show_left(state: &ProgressState, out: &mut dyn Write) {
+    let rest = state.len().unwrap_or(0).saturating_sub(state.pos());
+    let seconds = (rest as f64 / rate(state).max(1e-6)).min(1e9);
+    let _ = write!(out, "{:#}", HumanDuration(Duration::from_secs(seconds.ceil() as u64)));
 }
 
 /// Downloads on stderr: a bar on a terminal, nothing else otherwise but what went wrong.

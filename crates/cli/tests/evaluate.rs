@@ -40,7 +40,7 @@ fn the_numbers_are_those_of_classify() {
     let top_1 = right.count() as f64 / truth.len() as f64;
 
     let ran = world.run(&["evaluate", "data", "--json"]);
-    assert!(ran.stderr.contains("1 files are no photos"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 file is no photo"), "{}", ran.stderr);
     let object = json(&ran);
     assert_eq!((&object["n"], &object["failed"]), (&12.into(), &0.into()));
     assert_eq!(object["top1"].as_f64(), Some(top_1));
@@ -117,11 +117,18 @@ fn unreadable_photos_are_counted_and_the_rest_goes_on() {
 fn the_report_is_one_file_that_fetches_nothing() {
     let world = World::new();
     data(&world);
-    let ran = world.run(&["evaluate", "data", "--html", "report.html"]);
+    world.write("log.jsonl", b"{\"epoch\":1,\"loss\":3.5}\n{\"epoch\":2,\"loss\":2.5}\n");
+    let ran = world.run(&["evaluate", "data", "--html", "report.html", "--log", "log.jsonl"]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert!(ran.stdout.contains("top-1") && ran.stdout.contains("ECE"), "{}", ran.stdout);
     let page = std::fs::read_to_string(world.path("report.html")).unwrap();
-    for part in ["<h2>Confusion</h2>", "<h2>Calibration</h2>", "data:image/jpeg;base64,", "tabby"] {
+    for part in [
+        "<h2>Training</h2>",
+        "<h2>Confusion</h2>",
+        "<h2>Calibration</h2>",
+        "data:image/jpeg;base64,",
+        "tabby",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("http") && !page.contains("<script") && !page.contains("src=\"/"));

@@ -17,7 +17,7 @@ const VARIABLES: &str = "variables/variables";
 fn shared() -> Option<PathBuf> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let path = std::env::var_os("MOBILENET_SHARED").map_or(default, PathBuf::from);
-    if path.is_dir() {
+    if path.join("modules").is_dir() {
         return Some(path);
     }
     println!("skipped: {} is not there (set MOBILENET_SHARED)", path.display());

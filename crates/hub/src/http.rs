@@ -162,16 +162,20 @@ fn failure(url: &Url, error: ureq::Error) -> Failure {
     if passes { Failure::passing(error) } else { Failure::last(error) }
 }
 
-/// A server that is not there, and a certificate that is not good, stay so.
+/// A server that is not there, a name that leads nowhere (there may be no network at all) and a
+/// certificate that is not good stay so.
 fn may_pass(error: &io::Error) -> bool {
-    !matches!(
+    // The standard library has no kind for this.
+    let unknown_name = || error.to_string().starts_with("failed to lookup address information");
+    let lasts = matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused
             | io::ErrorKind::InvalidData
             | io::ErrorKind::InvalidInput
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
-    )
+    );
+    !lasts && !unknown_name()
 }
 
 impl Answer {

@@ -131,7 +131,9 @@ fn matching(labels: &Labels, is: impl Fn(&str) -> bool) -> Vec<usize> {
 
 fn unknown(labels: &Labels, name: &str) -> Error {
     let part = name.to_ascii_lowercase();
-    let similar = matching(labels, |label| label.to_ascii_lowercase().contains(&part));
+    let mut similar = matching(labels, |label| label.to_ascii_lowercase().contains(&part));
+    // Whole words first: a tiger cat is more of a cat than a bullfrog, Rana catesbeiana.
+    similar.sort_by_key(|&index| !has_word(labels.get(index).unwrap_or_default(), &part));
     let list: Vec<_> =
         similar.iter().take(3).filter_map(|&i| Some(format!("{:?}", labels.get(i)?))).collect();
     let hint = match list.len() {
@@ -139,6 +141,10 @@ fn unknown(labels: &Labels, name: &str) -> Error {
         _ => format!("; similar: {}", list.join(", ")),
     };
     Error::new(ErrorKind::NotFound, format!("no label is called {name:?}{hint}"))
+}
+
+fn has_word(label: &str, word: &str) -> bool {
+    label.split(|c: char| !c.is_alphanumeric()).any(|part| part.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -178,6 +184,9 @@ mod tests {
     fn an_unknown_label_lists_similar_ones() {
         let text = Choice::top(1).allow(&labels(), &["tab"]).unwrap_err().to_string();
         assert_eq!(text, "no label is called \"tab\"; similar: \"tabby, tabby cat\"");
+        let cats = Labels::from_names(["caterpillar", "tiger cat"]).unwrap();
+        let text = Choice::top(1).allow(&cats, &["cat"]).unwrap_err().to_string();
+        assert!(text.ends_with("similar: \"tiger cat\", \"caterpillar\""), "{text}");
         let text = Choice::top(1).allow(&labels(), &["9"]).unwrap_err().to_string();
         assert!(text.contains("4 labels, numbered from 0"), "{text}");
     }

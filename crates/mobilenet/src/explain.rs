@@ -87,7 +87,17 @@ impl Explainer {
         };
         let mut graph = module.graph().clone();
         let features = match layer {
-            Some(layer) => spatial(&graph, graph.tensor(&named(layer))?)?,
+            Some(layer) => {
+                let tensor = graph.tensor(&named(layer)).map_err(|error| {
+                    let message = format!(
+                        "no layer `{layer}`: neither an output of signature `{}` nor a tensor of \
+                         the graph",
+                        signature.name
+                    );
+                    Error::because(ErrorKind::NotFound, message, error)
+                })?;
+                spatial(&graph, tensor)?
+            }
             None => last_spatial(&graph, graph.tensor(&logits)?)?,
         };
         let layer = graph.tensor_name(features);

@@ -1,7 +1,7 @@
 //! How a photo becomes the module's input. Every flag overrides what the module decides.
 
 use clap::Args;
-use mobilenet::{Crop, Module, Preprocessing, Resize};
+use mobilenet::{Crop, DecidedBy, Module, Preprocessing, Resize};
 
 use crate::failure::Failure;
 
@@ -27,6 +27,9 @@ impl PixelArgs {
     /// The preprocessing of `module` with these flags applied.
     pub(crate) fn preprocessing(&self, module: &Module) -> Result<Preprocessing, Failure> {
         let mut chosen = module.preprocessing()?;
+        if self.resize.is_some() || self.crop.is_some() {
+            chosen.decided_by = DecidedBy::Caller;
+        }
         if let Some(resize) = self.resize {
             chosen.resize = resize;
         }

@@ -334,7 +334,8 @@ fn print_profile(out: &mut impl Write, steps: &[Profiled]) -> Result<(), Failure
         return Ok(());
     }
     let paint = Paint::stdout();
-    let heading = format!("\n{:>9} {:>5} {:>7}  {:<34} node", "µs", "%", "GFLOP/s", "kernel");
+    let width = steps.iter().map(|step| step.kernel.len()).max().unwrap_or(0);
+    let heading = format!("\n{:>9} {:>5} {:>7}  {:<width$} node", "µs", "%", "GFLOP/s", "kernel");
     writeln!(out, "{}", paint.paint(HEADING, heading))?;
     for Profiled { microseconds, kernel, node, multiply_adds } in steps {
         let share = microseconds / all * 100.0;
@@ -342,7 +343,7 @@ fn print_profile(out: &mut impl Write, steps: &[Profiled]) -> Result<(), Failure
             0 => String::new(),
             &work => format!("{:.1}", work as f64 * 2.0 / microseconds / 1e3),
         };
-        writeln!(out, "{microseconds:>9.1} {share:>5.1} {gflops:>7}  {kernel:<34} {node}")?;
+        writeln!(out, "{microseconds:>9.1} {share:>5.1} {gflops:>7}  {kernel:<width$} {node}")?;
     }
     Ok(())
 }

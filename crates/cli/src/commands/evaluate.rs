@@ -13,7 +13,7 @@ use crate::args::{LabelFileArgs, ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
 use crate::output;
-use crate::output::evaluation::{About, html, json, text};
+use crate::output::evaluation::{About, curves, html, json, text};
 use crate::progress::Progress;
 use crate::terminal;
 
@@ -61,6 +61,12 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     html: Option<PathBuf>,
 
+    /// Draw the curves of this training log in the report [default: a log.jsonl beside the module]
+    ///
+    /// What `mobilenet train --jsonl` printed: one JSON object a line.
+    #[arg(long, value_name = "FILE", requires = "html", help_heading = "Output")]
+    log: Option<PathBuf>,
+
     /// Show so many of the most confident mistakes
     #[arg(long, value_name = "N", default_value_t = 24, help_heading = "Output")]
     mistakes: usize,
@@ -79,6 +85,7 @@ impl Evaluate {
     pub(crate) fn run(self) -> Outcome {
         let data = LabelledImages::open(&self.data)?;
         let classifier = self.labels.classifier(&self.model, &self.pixels)?;
+        let log = curves::log(self.log.as_deref(), classifier.module())?;
         self.mention(&data);
         let interrupt = Interrupt::watch();
         let started = Instant::now();
@@ -90,6 +97,7 @@ impl Evaluate {
             evaluated: &evaluated,
             done,
             seconds: started.elapsed().as_secs_f64(),
+            log: log.as_deref(),
         };
         if let Some(path) = &self.html {
             output::write_file(path, html::page(&about).as_bytes())?;
@@ -114,7 +122,8 @@ impl Evaluate {
             terminal::note(format_args!("evaluating the photos in {split}"));
         }
         if data.ignored > 0 {
-            terminal::note(format_args!("{} files are no photos of a class", data.ignored));
+            let files = if data.ignored == 1 { "file is" } else { "files are" };
+            terminal::note(format_args!("{} {files} no photo of a class", data.ignored));
         }
     }
 

@@ -89,7 +89,12 @@ impl Explain {
     pub(crate) fn run(self) -> Outcome {
         let classifier = self.labels.classifier(&self.model, &self.pixels)?;
         let class = self.class.as_deref().map(|name| class(&classifier, name)).transpose()?;
-        let mut explainer = Explainer::new(&classifier, self.layer.as_deref())?;
+        let explainer = Explainer::new(&classifier, self.layer.as_deref());
+        let mut explainer = explainer.map_err(|error| {
+            let unknown = error.kind() == mobilenet::ErrorKind::NotFound && self.layer.is_some();
+            let failure = Failure::new(if unknown { error.to_string() } else { chain(&error) });
+            if unknown { failure.hint("`mobilenet inspect --all` lists end points") } else { failure }
+        })?;
         let image = self.read(&classifier)?;
         let explanation = explainer.explain(&image, class)?;
         let out = self.out.clone().unwrap_or_else(|| self.beside());

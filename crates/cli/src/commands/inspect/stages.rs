@@ -129,12 +129,14 @@ impl Steps {
 
 impl Show for Steps {
     fn show(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
-        let heading = format!("{:<34} {:>12} {:<16} {:<16} nodes", "kernel", "mul-adds", "in", "out");
+        let width = self.steps.iter().map(|step| step.kernel.len()).max().unwrap_or(0);
+        let heading =
+            format!("{:<width$} {:>12} {:<16} {:<16} nodes", "kernel", "mul-adds", "in", "out");
         writeln!(out, "{}", paint.paint(HEADING, heading))?;
         for step in &self.steps {
             writeln!(
                 out,
-                "{:<34} {:>12} {:<16} {:<16} {}",
+                "{:<width$} {:>12} {:<16} {:<16} {}",
                 step.kernel,
                 thousands(step.multiply_adds),
                 sides(step.inputs.first()),

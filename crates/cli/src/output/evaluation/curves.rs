@@ -1,4 +1,5 @@
-//! The curves of a training, from the log beside the module, if there is one.
+//! The curves of a training, from its log: what `mobilenet train --jsonl` prints, one JSON object
+//! a line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,29 +8,44 @@ use mobilenet::Module;
 use mobilenet::report::chart::{self, Series};
 use serde_json::Value;
 
-/// Names a log may have, in the module's folder or the one around it: a JSON object a line.
+use crate::failure::Failure;
+
+/// Names a log may have, in the module's folder or the one around it.
 const NAMES: [&str; 3] = ["log.jsonl", "training.jsonl", "metrics.jsonl"];
 
 /// A log larger than this is left out.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Points of a line; longer ones are thinned.
-const POINTS: usize = 1000;
+/// Most points of a line; of longer ones, means of neighbours are drawn.
+const POINTS: usize = 250;
 
-/// Charts of the losses and accuracies in the log; empty without one.
-pub(super) fn charts(module: &Module) -> String {
-    let folder = module.files().path().map(Path::to_path_buf);
-    let Some(text) = folder.as_deref().and_then(log) else { return String::new() };
-    let lines = series(&text);
+/// The text of the log: of `path`, or of one that lies beside the module.
+///
+/// # Errors
+/// If `path` cannot be read; that there is no other log is no error.
+pub(crate) fn log(path: Option<&Path>, module: &Module) -> Result<Option<String>, Failure> {
+    match path {
+        Some(path) => {
+            let failed = |e| Failure::io(format!("cannot read the log {}", path.display()), &e);
+            std::fs::read_to_string(path).map(Some).map_err(failed)
+        }
+        None => Ok(module.files().path().and_then(beside)),
+    }
+}
+
+/// Charts of the losses and accuracies in a log; empty without one.
+pub(super) fn charts(log: Option<&str>) -> String {
+    let lines = series(log.unwrap_or_default());
     let chart = |word: &str| {
-        let chosen: Vec<Series> =
-            lines.iter().filter(|line| line.name.contains(word)).cloned().collect();
-        if chosen.is_empty() { String::new() } else { chart::lines("step", word, &chosen) }
+        let chosen = lines.iter().filter(|line| line.name.contains(word)).cloned();
+        let named = |line: Series| Series { name: line.name.replace('_', " "), ..line };
+        let chosen: Vec<Series> = chosen.map(named).collect();
+        if chosen.is_empty() { String::new() } else { chart::lines("epoch", word, &chosen) }
     };
     [chart("loss"), chart("accuracy")].concat()
 }
 
-fn log(folder: &Path) -> Option<String> {
+fn beside(folder: &Path) -> Option<String> {
     let folders = [Some(folder), folder.parent()];
     let paths = folders.into_iter().flatten().flat_map(|f| NAMES.map(|name| f.join(name)));
     let usable = |path: &PathBuf| {
@@ -38,24 +54,31 @@ fn log(folder: &Path) -> Option<String> {
     paths.filter(usable).find_map(|path| std::fs::read_to_string(path).ok())
 }
 
-/// The numbers of every line that has a step, by name. Lines that are no objects are passed over:
-/// the last one may be torn.
+/// The numbers of every line that has an epoch or a step, by name; those of whole epochs apart
+/// from those of steps. Lines that are no objects are passed over: the last one may be torn.
 fn series(text: &str) -> Vec<Series> {
     let mut all = BTreeMap::<String, Vec<(f64, f64)>>::new();
     for line in text.lines() {
         let Ok(Value::Object(object)) = serde_json::from_str(line) else { continue };
-        let Some(step) = object.get("step").and_then(Value::as_f64) else { continue };
+        let number = |name: &str| object.get(name).and_then(Value::as_f64);
+        let Some(x) = number("epoch").or_else(|| number("step")) else { continue };
+        let whole = object.get("event").is_some_and(|event| event == "epoch");
         for (name, value) in &object {
-            if let Some(value) = value.as_f64().filter(|_| name != "step") {
-                all.entry(name.clone()).or_default().push((step, value));
-            }
+            let Some(value) = value.as_f64() else { continue };
+            let name =
+                if whole && !name.contains('_') { format!("mean_{name}") } else { name.clone() };
+            all.entry(name).or_default().push((x, value));
         }
     }
-    let thin = |points: Vec<(f64, f64)>| {
-        let every = points.len().div_ceil(POINTS).max(1);
-        points.into_iter().step_by(every).collect()
+    all.into_iter().map(|(name, points)| Series { name, points: thin(&points) }).collect()
+}
+
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mean = |some: &[(f64, f64)]| {
+        let (x, y) = some.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
+        (x / some.len() as f64, y / some.len() as f64)
     };
-    all.into_iter().map(|(name, points)| Series { name, points: thin(points) }).collect()
+    points.chunks(points.len().div_ceil(POINTS).max(1)).map(mean).collect()
 }
 
 #[cfg(test)]
@@ -64,11 +87,15 @@ mod tests {
 
     #[test]
     fn logs_become_lines_and_torn_ones_are_survived() {
-        let text = "{\"step\":1,\"loss\":2.5,\"note\":\"x\"}\n{\"step\":2,\"loss\":2.0,\"train_accuracy\":0.5}\n{\"st";
+        let text = "{\"event\":\"step\",\"step\":1,\"epoch\":0.5,\"loss\":2.5,\"note\":\"x\"}\n\
+                    {\"event\":\"step\",\"step\":2,\"epoch\":1,\"loss\":2.0}\n\
+                    {\"event\":\"epoch\",\"epoch\":1,\"validation_accuracy\":0.5}\n{\"st";
         let lines = series(text);
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0].points, [(1.0, 2.5), (2.0, 2.0)]);
-        assert_eq!(lines[1].name, "train_accuracy");
+        let find = |name: &str| lines.iter().find(|line| line.name == name).unwrap();
+        assert_eq!(find("loss").points, [(0.5, 2.5), (1.0, 2.0)]);
+        assert_eq!(find("validation_accuracy").points, [(1.0, 0.5)]);
+        assert!(charts(Some(text)).contains("validation accuracy"));
+        assert_eq!(charts(None), "");
         let long: String = (0..5000).map(|i| format!("{{\"step\":{i},\"loss\":1}}\n")).collect();
         assert_eq!(series(&long)[0].points.len(), POINTS);
     }

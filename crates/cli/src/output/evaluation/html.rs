@@ -18,7 +18,7 @@ pub(crate) fn page(about: &About<'_>) -> String {
     let lead = format!("{module} on {}", about.data.display());
     let sections = [
         ("", summary(about)),
-        ("Training", curves::charts(about.classifier.module())),
+        ("Training", curves::charts(about.log)),
         ("Accuracy by class", by_class(about)),
         ("Confusion", confusion(about)),
         ("Calibration", calibration(about)),

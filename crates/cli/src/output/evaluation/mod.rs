@@ -1,6 +1,6 @@
 //! An evaluation as text, JSON and a page of HTML.
 
-mod curves;
+pub(crate) mod curves;
 pub(crate) mod html;
 pub(crate) mod json;
 mod pictures;
@@ -22,6 +22,8 @@ pub(crate) struct About<'a> {
     /// Photos that were looked at, the unreadable ones too.
     pub(crate) done: usize,
     pub(crate) seconds: f64,
+    /// The log of the training that made the module, if there is one.
+    pub(crate) log: Option<&'a str>,
 }
 
 impl About<'_> {
