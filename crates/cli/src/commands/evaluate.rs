@@ -12,7 +12,7 @@ use mobilenet::evaluation::{Evaluated, EvaluationOptions, LabelledImages, evalua
 use crate::args::{LabelFileArgs, ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
-use crate::output;
+use crate::output::WholeFile;
 use crate::output::evaluation::{About, curves, html, json, text};
 use crate::progress::Progress;
 use crate::terminal;
@@ -86,6 +86,7 @@ impl Evaluate {
         let data = LabelledImages::open(&self.data)?;
         let classifier = self.labels.classifier(&self.model, &self.pixels)?;
         let log = curves::log(self.log.as_deref(), classifier.module())?;
+        let report = self.html.as_deref().map(WholeFile::create).transpose()?;
         self.mention(&data);
         let interrupt = Interrupt::watch();
         let started = Instant::now();
@@ -99,8 +100,8 @@ impl Evaluate {
             seconds: started.elapsed().as_secs_f64(),
             log: log.as_deref(),
         };
-        if let Some(path) = &self.html {
-            output::write_file(path, html::page(&about).as_bytes())?;
+        if let Some(report) = report {
+            report.write(html::page(&about).as_bytes())?;
         }
         self.print(&about)?;
         if interrupt.pressed() {

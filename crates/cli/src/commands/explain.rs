@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::{LabelFileArgs, ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status, chain};
-use crate::output;
+use crate::output::WholeFile;
 use crate::terminal::{Paint, STRONG, printable};
 
 const EXAMPLES: &str = "\
@@ -162,5 +162,5 @@ fn write(image: &Image, out: &Path) -> Result<(), Failure> {
     if out.as_os_str() == "-" {
         return Ok(io::stdout().write_all(&picture)?);
     }
-    output::write_file(out, &picture)
+    WholeFile::create(out)?.write(&picture)
 }

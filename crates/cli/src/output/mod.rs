@@ -9,7 +9,7 @@ mod training;
 pub(crate) mod vectors;
 mod whole;
 
-pub(crate) use whole::write_file;
+pub(crate) use whole::WholeFile;
 
 pub(crate) use training::TrainingLog;
 

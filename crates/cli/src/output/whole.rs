@@ -32,11 +32,23 @@ pub(super) fn persist(out: BufWriter<NamedTempFile>, path: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Writes a file in one go.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = beside(path)?;
-    out.write_all(bytes).map_err(|e| cannot_write(path, &e))?;
-    persist(out, path)
+/// A file that will be written in one go; making one early finds out early that it cannot be.
+pub(crate) struct WholeFile<'a> {
+    path: &'a Path,
+    out: BufWriter<NamedTempFile>,
+}
+
+impl<'a> WholeFile<'a> {
+    /// Will be the file at `path`; leaves nothing if it is not written.
+    pub(crate) fn create(path: &'a Path) -> Result<Self, Failure> {
+        Ok(WholeFile { path, out: beside(path)? })
+    }
+
+    /// Writes all of it.
+    pub(crate) fn write(mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(|e| cannot_write(self.path, &e))?;
+        persist(self.out, self.path)
+    }
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
