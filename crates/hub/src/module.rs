@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mobilenet_formats::{FileSource, MemoryFiles};
 use sha2::{Digest, Sha256};
@@ -46,7 +46,7 @@ struct Inner {
 }
 
 enum Files {
-    Folder { root: PathBuf, files: Vec<ModuleFile> },
+    Folder { root: PathBuf, files: Vec<ModuleFile>, last: Mutex<Option<(PathBuf, File)>> },
     Memory(MemoryFiles),
 }
 
@@ -63,7 +63,7 @@ impl ModuleDir {
     /// A module in the folder `root`; `files` are sorted here.
     pub(crate) fn folder(handle: Handle, root: PathBuf, mut files: Vec<ModuleFile>) -> Self {
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Self::new(handle, Files::Folder { root, files })
+        Self::new(handle, Files::Folder { root, files, last: Mutex::default() })
     }
 
     pub(crate) fn memory(handle: Handle, files: MemoryFiles) -> Self {
@@ -134,7 +134,7 @@ impl ModuleDir {
 
     /// Where the file at `path` is, if the module has it and is a folder.
     fn locate(&self, path: &str) -> Option<(PathBuf, u64)> {
-        let Files::Folder { root, files } = &self.0.files else { return None };
+        let Files::Folder { root, files, .. } = &self.0.files else { return None };
         let at = files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
         files.get(at).map(|file| (root.join(path), file.size))
     }
@@ -154,15 +154,22 @@ impl FileSource for ModuleDir {
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> io::Result<Option<Cow<'_, [u8]>>> {
-        if let Files::Memory(files) = &self.0.files {
-            return files.read_range(path, range);
-        }
+        let last = match &self.0.files {
+            Files::Memory(files) => return files.read_range(path, range),
+            Files::Folder { last, .. } => last,
+        };
         let Some((path, size)) = self.locate(path) else { return Ok(None) };
-        let mut file = File::open(path)?;
+        // The variables of a module are a hundred ranges of one file: it stays open.
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = match last.take() {
+            Some((open, file)) if open == path => file,
+            _ => File::open(&path)?,
+        };
         file.seek(SeekFrom::Start(range.start))?;
         let wanted = range.end.min(size).saturating_sub(range.start);
         let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
-        file.take(wanted).read_to_end(&mut bytes)?;
+        (&file).take(wanted).read_to_end(&mut bytes)?;
+        *last = Some((path, file));
         Ok(Some(Cow::Owned(bytes)))
     }
 

@@ -9,7 +9,7 @@ use mobilenet_vision::{Image, Labels, Scratch};
 
 use crate::choice::{Choice, Prediction};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::read_file;
+use crate::file::Photos;
 use crate::module::{Module, Request};
 use crate::preprocessing::Preprocessing;
 use crate::runner::Runner;
@@ -120,7 +120,8 @@ impl Classifier {
 
     /// A worker for one thread. Making one is cheap; weights are shared.
     pub fn worker(&self) -> Worker {
-        Worker { classifier: self.clone(), runner: None, scratch: Scratch::default() }
+        let photos = Photos::new(self.0.preprocessing.decode);
+        Worker { classifier: self.clone(), photos, runner: None, scratch: Scratch::default() }
     }
 
     /// The `top` likeliest labels of the image file at `path`.
@@ -152,6 +153,7 @@ impl Classifier {
 #[derive(Debug)]
 pub struct Worker {
     classifier: Classifier,
+    photos: Photos,
     runner: Option<Runner>,
     scratch: Scratch,
 }
@@ -166,7 +168,10 @@ impl Worker {
         path: impl AsRef<Path>,
         choice: &Choice,
     ) -> Result<Vec<Prediction>> {
-        self.classify_bytes(&read_file(path.as_ref())?, choice)
+        let image = self.photos.open(path.as_ref())?;
+        let predictions = self.classify_image(&image, choice);
+        self.photos.recycle(image);
+        predictions
     }
 
     /// The chosen labels of an image file's bytes.
@@ -174,8 +179,10 @@ impl Worker {
     /// # Errors
     /// If they cannot be decoded.
     pub fn classify_bytes(&mut self, file: &[u8], choice: &Choice) -> Result<Vec<Prediction>> {
-        let image = self.classifier.preprocessing().decode(file)?;
-        self.classify_image(&image, choice)
+        let image = self.photos.decode(file)?;
+        let predictions = self.classify_image(&image, choice);
+        self.photos.recycle(image);
+        predictions
     }
 
     /// Decodes an image file's bytes as the classifier wants them.

@@ -7,7 +7,7 @@ use mobilenet_formats::Tensor;
 use mobilenet_vision::{Image, Scratch};
 
 use crate::error::Result;
-use crate::file::read_file;
+use crate::file::Photos;
 use crate::module::{Module, Request};
 use crate::preprocessing::Preprocessing;
 use crate::runner::Runner;
@@ -128,7 +128,8 @@ impl Embedder {
 
     /// A worker for one thread. Making one is cheap; weights are shared.
     pub fn worker(&self) -> EmbedWorker {
-        EmbedWorker { embedder: self.clone(), runner: None, scratch: Scratch::default() }
+        let photos = Photos::new(self.0.preprocessing.decode);
+        EmbedWorker { embedder: self.clone(), photos, runner: None, scratch: Scratch::default() }
     }
 }
 
@@ -136,6 +137,7 @@ impl Embedder {
 #[derive(Debug)]
 pub struct EmbedWorker {
     embedder: Embedder,
+    photos: Photos,
     runner: Option<Runner>,
     scratch: Scratch,
 }
@@ -146,8 +148,10 @@ impl EmbedWorker {
     /// # Errors
     /// If the file cannot be read or decoded.
     pub fn embed_path(&mut self, path: impl AsRef<Path>) -> Result<Vec<f32>> {
-        let image = self.embedder.0.preprocessing.decode(&read_file(path.as_ref())?)?;
-        self.embed_image(&image)
+        let image = self.photos.open(path.as_ref())?;
+        let values = self.embed_image(&image);
+        self.photos.recycle(image);
+        values
     }
 
     /// The output for a decoded image.

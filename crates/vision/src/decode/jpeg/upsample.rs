@@ -76,17 +76,20 @@ impl<'a> Rows<'a> {
         Self { channels, width, buffers: vec![Vec::new(); channels.len()], sums: Vec::new() }
     }
 
-    /// Row `y` of each channel.
-    pub(super) fn at(&mut self, level: Level, y: usize) -> Vec<&[u8]> {
-        for (channel, buffer) in self.channels.iter().zip(&mut self.buffers) {
-            dispatch!(level, simd => fill(simd, channel, y, &mut self.sums, buffer));
+    /// Row `y` of each channel; empty ones where there are fewer than four.
+    pub(super) fn at(&mut self, level: Level, y: usize) -> [&[u8]; 4] {
+        let mut rows: [&[u8]; 4] = [&[]; 4];
+        let buffers = self.channels.iter().zip(&mut self.buffers);
+        for (row, (channel, buffer)) in rows.iter_mut().zip(buffers) {
+            let whole = if channel.ratio == Ratio::Full {
+                channel.line(y)
+            } else {
+                dispatch!(level, simd => fill(simd, channel, y, &mut self.sums, buffer));
+                &buffer[..]
+            };
+            *row = whole.get(..self.width).unwrap_or(&[]);
         }
-        let rows = self.channels.iter().zip(&self.buffers).map(|(channel, buffer)| {
-            let full = channel.ratio == Ratio::Full;
-            let row = if full { channel.line(y) } else { &buffer[..] };
-            row.get(..self.width).unwrap_or(&[])
-        });
-        rows.collect()
+        rows
     }
 }
 
