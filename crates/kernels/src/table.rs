@@ -82,7 +82,7 @@ pub static KERNELS: &[Kernel] = kernels! {
     "depthwise_f32_4x8__portable" Depthwise Portable [4, 8] depthwise::entry::<Portable>;
 
     #[cfg(target_arch = "x86_64")]
-    "first_f32_4x8__avx512" Pairs Avx512 [4, 8] pairs::entry;
+    "first_f32_8x8__avx512" Pairs Avx512 [8, 8] pairs::entry;
 };
 
 /// The kernel called `name`, if this CPU can run it.

@@ -11,6 +11,7 @@ use crate::isa::Isa;
 use crate::simd::Avx512;
 use crate::table::{self, Kernel};
 use crate::window::{Padding, Window};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Floats under a kernel row.
@@ -20,7 +21,7 @@ const STEPS: usize = 5;
 /// Outputs of a pixel, padded.
 const OUTPUTS: usize = 8;
 /// Pixels in a full tile.
-const TILE: usize = 4;
+const TILE: usize = 8;
 
 /// A first convolution with its weights packed.
 #[derive(Clone)]
@@ -148,46 +149,141 @@ fn pixels(task: PairsTask<'_>) {
     let reach = (count - 1) * 6 + RUN;
     assert!(output.len() == count * OUTPUTS && rows.iter().all(|row| row.len() >= reach));
     assert!(packed.weights.len() == 3 * STEPS * 16 && packed.bias.len() == 16);
-    // SAFETY: 15 vectors of weights, by the assert; pixels `pixel..pixel + N` are below `count`,
+    // SAFETY: 15 vectors of weights, by the assert; pixels `at..at + N` are below `count`,
     // so their 9 floats of each row and their 8 outputs exist.
     unsafe {
         let weights = packed.weights.as_ptr();
         let weights = [0, 1, 2].map(|ky| row_weights(weights.add(ky * STEPS * 16)));
         let rows = rows.map(<[f32]>::as_ptr);
         let output = output.as_mut_ptr();
-        let mut pixel = 0;
-        while pixel + TILE <= count {
-            let rows = rows.map(|row| row.add(pixel * 6));
-            tile::<TILE>(packed, &weights, rows, output.add(pixel * OUTPUTS));
-            pixel += TILE;
+        if count < TILE {
+            for at in 0..count {
+                pixel(packed, &weights, rows.map(|row| row.add(at * 6)), output.add(at * OUTPUTS));
+            }
+            return;
         }
-        while pixel < count {
-            let rows = rows.map(|row| row.add(pixel * 6));
-            tile::<1>(packed, &weights, rows, output.add(pixel * OUTPUTS));
-            pixel += 1;
+        // The last tile may overlap the one before.
+        for at in (0..count).step_by(TILE).map(|at| at.min(count - TILE)) {
+            tile(packed, &weights, rows.map(|row| row.add(at * 6)), output.add(at * OUTPUTS));
         }
     }
 }
 
-/// `N` pixels, with all the weights in registers; few enough that the sums are there as well.
+/// Adds two taps of one pixel, which lie `$at` floats from `$row`. Written in assembly because the
+/// compiler would take single taps out of neighbouring pairs and run out of registers.
+macro_rules! pair {
+    ($sum:expr, $weight:expr, $row:expr, $at:expr) => {
+        let _x: __m512;
+        asm!(
+            "vbroadcastsd {x}, qword ptr [{row} + {at}]",
+            "vfmadd231ps {sum}, {x}, {weight}",
+            x = out(zmm_reg) _x,
+            row = in(reg) $row,
+            at = const 4 * ($at),
+            sum = inout(zmm_reg) $sum,
+            weight = in(zmm_reg) $weight,
+            options(readonly, nostack, preserves_flags),
+        )
+    };
+}
+
+/// Adds one tap of one pixel, as [`pair`].
+macro_rules! single {
+    ($sum:expr, $weight:expr, $row:expr, $at:expr) => {
+        asm!(
+            "vfmadd231ps {sum}, {weight}, dword ptr [{row} + {at}]{{1to16}}",
+            row = in(reg) $row,
+            at = const 4 * ($at),
+            sum = inout(zmm_reg) $sum,
+            weight = in(zmm_reg) $weight,
+            options(readonly, nostack, preserves_flags),
+        )
+    };
+}
+
+/// [`TILE`] pixels, with sums and weights in registers.
 ///
 /// # Safety
-/// The inputs and outputs of that many pixels exist.
+/// Their inputs and outputs exist.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn tile<const N: usize>(
+unsafe fn tile(
     packed: &Packed,
     weights: &[[__m512; STEPS]; 3],
     rows: [*const f32; 3],
     output: *mut f32,
 ) {
+    let mut sums = [_mm512_setzero_ps(); TILE];
+    macro_rules! step {
+        ($add:ident $ky:literal $step:literal) => {
+            $add!(sums[0], weights[$ky][$step], rows[$ky], 2 * $step);
+            $add!(sums[1], weights[$ky][$step], rows[$ky], 2 * $step + 6);
+            $add!(sums[2], weights[$ky][$step], rows[$ky], 2 * $step + 12);
+            $add!(sums[3], weights[$ky][$step], rows[$ky], 2 * $step + 18);
+            $add!(sums[4], weights[$ky][$step], rows[$ky], 2 * $step + 24);
+            $add!(sums[5], weights[$ky][$step], rows[$ky], 2 * $step + 30);
+            $add!(sums[6], weights[$ky][$step], rows[$ky], 2 * $step + 36);
+            $add!(sums[7], weights[$ky][$step], rows[$ky], 2 * $step + 42);
+        };
+    }
+    macro_rules! row {
+        ($ky:literal) => {
+            step!(pair $ky 0);
+            step!(pair $ky 1);
+            step!(pair $ky 2);
+            step!(pair $ky 3);
+            step!(single $ky 4);
+        };
+    }
+    // SAFETY: the instructions read the 9 floats of each pixel and row that the caller promises.
+    unsafe {
+        row!(0);
+        row!(1);
+        row!(2);
+        finish(packed, sums, output);
+    }
+}
+
+/// One pixel.
+///
+/// # Safety
+/// Its inputs and outputs exist.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn pixel(
+    packed: &Packed,
+    weights: &[[__m512; STEPS]; 3],
+    rows: [*const f32; 3],
+    output: *mut f32,
+) {
+    let mut sum = _mm512_setzero_ps();
+    for (row, weights) in rows.into_iter().zip(weights) {
+        for (step, &weight) in weights.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            let x = unsafe {
+                let from = row.add(step * 2);
+                if step + 1 < STEPS {
+                    _mm512_castpd_ps(_mm512_set1_pd(from.cast::<f64>().read_unaligned()))
+                } else {
+                    _mm512_set1_ps(*from)
+                }
+            };
+            sum = _mm512_fmadd_ps(x, weight, sum);
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { finish(packed, [sum], output) };
+}
+
+/// Adds the halves and the bias, clamps and stores.
+///
+/// # Safety
+/// `N` outputs exist.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn finish<const N: usize>(packed: &Packed, sums: [__m512; N], output: *mut f32) {
     // SAFETY: the caller's promise; the bias was checked by `pixels`.
     unsafe {
-        let mut sums = [_mm512_setzero_ps(); N];
-        // Written out, or the weights are indexed in memory.
-        add_row(&weights[0], rows[0], &mut sums);
-        add_row(&weights[1], rows[1], &mut sums);
-        add_row(&weights[2], rows[2], &mut sums);
         let (low, high) = (_mm512_set1_ps(packed.bounds.0), _mm512_set1_ps(packed.bounds.1));
         let bias = _mm512_loadu_ps(packed.bias.as_ptr());
         let clamp = |x| _mm512_min_ps(high, _mm512_max_ps(low, x));
@@ -223,33 +319,5 @@ unsafe fn row_weights(from: *const f32) -> [__m512; STEPS] {
             _mm512_loadu_ps(from.add(48)),
             _mm512_loadu_ps(from.add(64)),
         ]
-    }
-}
-
-/// Adds the steps of a kernel row for `N` pixels.
-///
-/// # Safety
-/// Their inputs exist.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn add_row<const N: usize>(
-    weights: &[__m512; STEPS],
-    row: *const f32,
-    sums: &mut [__m512; N],
-) {
-    for (step, &weight) in weights.iter().enumerate() {
-        for (n, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            let x = unsafe {
-                let from = row.add(n * 6 + step * 2);
-                if step + 1 < STEPS {
-                    let pair = from.cast::<f64>().read_unaligned();
-                    _mm512_castpd_ps(_mm512_set1_pd(pair))
-                } else {
-                    _mm512_set1_ps(*from)
-                }
-            };
-            *sum = _mm512_fmadd_ps(x, weight, *sum);
-        }
     }
 }
