@@ -293,9 +293,8 @@ impl Lowering<'_> {
         self.want_f32(operands)?;
         let inputs: Vec<ValueId> =
             operands.iter().map(|&input| self.input(input)).collect::<Result<_>>()?;
-        let step = steps::BatchNorm { attributes };
         let outputs = if attributes.training { 5 } else { 1 };
-        self.emit(Body::Other(Arc::new(step)), inputs, outputs)
+        self.emit(Body::BatchNorm(attributes, Activation::None), inputs, outputs)
     }
 
     /// Output 0 is a variable that is state of the session.

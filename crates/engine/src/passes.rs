@@ -4,6 +4,7 @@
 //! several steps use, is never fused away.
 
 mod absorb;
+mod gates;
 mod pads;
 pub(crate) mod separable;
 
@@ -18,6 +19,8 @@ const PASSES: &[(&str, Pass)] = &[
     ("pads into convolutions", pads::run),
     ("absorb affines and activations", absorb::run),
     ("fuse depthwise and pointwise", separable::run),
+    ("activations into batch norms that train", gates::forward),
+    ("their gates into gradients", gates::backward),
 ];
 
 /// Runs every pass.

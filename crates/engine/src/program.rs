@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mobilenet_formats::{DType, Tensor};
 use mobilenet_kernels::Activation;
 
+use crate::lower::BatchNorm;
 use crate::ops::Geometry;
 use crate::steps::Recipe;
 
@@ -61,7 +62,7 @@ pub(crate) struct Convolution {
     pub(crate) activation: Activation,
 }
 
-/// What a step does; the passes know the first four, the rest speaks for itself.
+/// What a step does; the passes know all but the last, which speaks for itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Convolution(Box<Convolution>),
@@ -70,6 +71,12 @@ pub(crate) enum Body {
     Affine(Affine, Activation),
     /// `[[top, bottom], [left, right]]` zeros around each image.
     Pad([[usize; 2]; 2]),
+    /// Batch norm that is not folded, and the activation that follows.
+    BatchNorm(BatchNorm, Activation),
+    /// Its gradient, behind the gate of that activation: then shifts are the last input.
+    BatchNormGradient(BatchNorm, Activation),
+    /// The slope of an activation's input from that of its output and the output.
+    Gate(Activation),
     Other(Arc<dyn Recipe>),
 }
 
@@ -140,6 +147,7 @@ impl Body {
     pub(crate) fn separable(&self, inputs: &[&Value]) -> bool {
         match self {
             Self::Other(recipe) => recipe.separable(inputs),
+            Self::BatchNorm(..) | Self::BatchNormGradient(..) | Self::Gate(_) => false,
             _ => inputs.iter().all(|value| value.per_image),
         }
     }

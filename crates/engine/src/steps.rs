@@ -27,7 +27,7 @@ use crate::program::Value;
 
 pub(crate) use affine::affine;
 pub(crate) use assign::Assign;
-pub(crate) use batch_norm::BatchNorm;
+pub(crate) use batch_norm::batch_norm;
 pub(crate) use convolution::{convolution, separable};
 pub(crate) use copy::Copy;
 pub(crate) use elementwise::{Binary, Select, Unary};

@@ -6,6 +6,8 @@
 
 mod batch_norm;
 mod depthwise;
+mod depthwise_input;
+mod depthwise_three;
 mod filter;
 mod outer;
 mod pointwise;
@@ -13,8 +15,9 @@ pub mod reference;
 #[cfg(test)]
 mod tests;
 
-pub use batch_norm::{BatchNormGradient, BatchNormSlopes};
-pub use depthwise::{DepthwiseFilterGradient, depthwise_input_gradient};
+pub use batch_norm::{BatchNormGradient, BatchNormGradientScratch, BatchNormSlopes};
+pub use depthwise::DepthwiseFilterGradient;
+pub use depthwise_input::depthwise_input_gradient;
 pub use filter::FilterGradient;
 pub use pointwise::{activation_gradient, conv2d_input_gradient};
 

@@ -30,7 +30,10 @@ pub use depthwise::{Depthwise, DepthwiseSpec};
 pub use elementwise::{Binary, BinaryOp, UnaryOp, unary};
 pub use error::{Error, ErrorKind, Result};
 pub use isa::Isa;
-pub use normalize::{BatchNormOutput, BatchNormSpec, batch_norm_train, normalize, scale_shift};
+pub use normalize::{
+    BatchNormOutput, BatchNormScratch, BatchNormSpec, batch_norm_train, inverse_deviation,
+    normalize, scale_shift,
+};
 pub use pointwise::{Pointwise, PointwiseSpec};
 pub use pool::{Active, Pool};
 pub use pooling::{PoolKind, Pooling, PoolingSpec, global_mean};

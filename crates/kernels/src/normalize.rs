@@ -22,8 +22,8 @@ pub fn scale_shift(
     scale_rows(isa, pool, (None, scale, shift), activation, input, output);
 }
 
-/// `output = (input - mean[c]) * scale[c] + shift[c]`: as [`scale_shift`], but exact where mean
-/// and input nearly cancel.
+/// `output = activation((input - mean[c]) * scale[c] + shift[c])`: as [`scale_shift`], but exact
+/// where mean and input nearly cancel.
 ///
 /// # Panics
 /// If the slices do not fit each other.
@@ -31,11 +31,12 @@ pub fn normalize(
     isa: Isa,
     pool: &Pool,
     (mean, scale, shift): (&[f32], &[f32], &[f32]),
+    activation: Activation,
     input: &[f32],
     output: &mut [f32],
 ) {
     assert_eq!(mean.len(), scale.len(), "mean");
-    scale_rows(isa, pool, (Some(mean), scale, shift), Activation::None, input, output);
+    scale_rows(isa, pool, (Some(mean), scale, shift), activation, input, output);
 }
 
 fn scale_rows(
@@ -50,6 +51,32 @@ fn scale_rows(
     assert_eq!(shift.len(), channels, "shift");
     assert_eq!(input.len(), output.len(), "scaled slices");
     assert!(input.is_empty() || channels > 0 && input.len().is_multiple_of(channels), "channels");
+    let uniform = |values: &[f32]| values.iter().all(|value| *value == values[0]);
+    if center.is_none() && !input.is_empty() && channels < 16 && uniform(scale) && uniform(shift) {
+        // One factor for all: rows as long as a vector.
+        let (whole, rest) = (input.len() / 16 * 16, input.len() % 16);
+        let factors = ([scale[0]; 16], [shift[0]; 16]);
+        let (first, last) = output.split_at_mut(whole);
+        let wide = (None, &factors.0[..], &factors.1[..]);
+        scale_rows_as_they_are(isa, pool, wide, activation, &input[..whole], first);
+        let factors = (None, &factors.0[..rest], &factors.1[..rest]);
+        return scale_rows_as_they_are(isa, pool, factors, activation, &input[whole..], last);
+    }
+    scale_rows_as_they_are(isa, pool, (center, scale, shift), activation, input, output);
+}
+
+fn scale_rows_as_they_are(
+    isa: Isa,
+    pool: &Pool,
+    (center, scale, shift): (Option<&[f32]>, &[f32], &[f32]),
+    activation: Activation,
+    input: &[f32],
+    output: &mut [f32],
+) {
+    let channels = scale.len();
+    if input.is_empty() {
+        return;
+    }
     let chunk = rows_per_chunk(channels) * channels;
     pool.for_each_chunk(output, chunk, &|index, output| {
         let input = &input[index * chunk..][..output.len()];
@@ -75,26 +102,57 @@ impl Body for ScaleShift<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let channels = self.scale.len();
         let (low, high) = self.activation.bounds();
+        let (low, high) = (simd.splat(low), simd.splat(high));
+        let minus = simd.splat(-1.0);
         let rows = self.output.chunks_exact_mut(channels).zip(self.input.chunks_exact(channels));
         for (to, from) in rows {
-            let values = to.iter_mut().zip(from).zip(self.scale.iter().zip(self.shift));
-            match self.center {
-                None => {
-                    for ((to, x), (scale, shift)) in values {
-                        *to = crate::window::clamp(x * scale + shift, low, high);
+            for c in (0..channels).step_by(S::LANES) {
+                let count = (channels - c).min(S::LANES);
+                // SAFETY: `c + count <= channels`, the length of all of these (checked by
+                // `scale_rows`).
+                unsafe {
+                    let mut x = part(simd, from.as_ptr().add(c), count);
+                    if let Some(center) = self.center {
+                        let center = part(simd, center.as_ptr().add(c), count);
+                        x = simd.fma(center, minus, x);
                     }
-                }
-                Some(center) => {
-                    for (((to, x), (scale, shift)), center) in values.zip(center) {
-                        *to = crate::window::clamp((x - center) * scale + shift, low, high);
+                    let scale = part(simd, self.scale.as_ptr().add(c), count);
+                    let shift = part(simd, self.shift.as_ptr().add(c), count);
+                    let y = simd.clamp(simd.fma(x, scale, shift), low, high);
+                    if count == S::LANES {
+                        simd.store(to.as_mut_ptr().add(c), y);
+                    } else {
+                        simd.store_part(to.as_mut_ptr().add(c), y, count);
                     }
                 }
             }
         }
     }
+}
+
+/// A whole vector, or the first lanes of one.
+///
+/// # Safety
+/// `count <= LANES` floats must be readable at `from`.
+#[inline(always)]
+pub(crate) unsafe fn part<S: Simd>(simd: S, from: *const f32, count: usize) -> S::V {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { simd.load(from) } else { simd.load_part(from, count) } }
+}
+
+/// How many neighbouring rows are taken as one, so that few channels fill a vector.
+pub(crate) fn folded(rows: usize, channels: usize) -> usize {
+    const LANES: usize = 16;
+    let folds = if channels == 0 || channels >= LANES { 1 } else { LANES / channels };
+    if channels * folds == LANES && rows.is_multiple_of(folds) { folds } else { 1 }
+}
+
+/// `to` filled with `from` again and again.
+pub(crate) fn repeat(from: &[f32], to: &mut [f32]) {
+    to.chunks_mut(from.len().max(1)).for_each(|to| to.copy_from_slice(&from[..to.len()]));
 }
 
 /// Batch normalisation of `[rows, channels]` in training mode.
@@ -113,10 +171,37 @@ pub struct BatchNormSpec {
 /// Parts that statistics are taken of, whatever the number of threads.
 const PARTS: usize = 32;
 
+/// Rows summed in float32 before the sums go to float64.
+const BLOCK_ROWS: usize = 64;
+
+/// Scratch memory of [`batch_norm_train`], as long as [`BatchNormSpec::scratch_len`] says.
+pub struct BatchNormScratch<'a> {
+    /// For statistics of parts.
+    pub moments: &'a mut [f64],
+    /// For factors of channels.
+    pub factors: &'a mut [f32],
+}
+
 impl BatchNormSpec {
-    /// Floats of scratch memory that [`batch_norm_train`] needs.
-    pub fn scratch_len(&self) -> usize {
-        (2 * PARTS + 1) * self.channels
+    /// Lengths of the two slices of [`BatchNormScratch`].
+    pub fn scratch_len(&self) -> [usize; 2] {
+        let wide = self.channels * self.folds();
+        [2 * PARTS * wide, 3 * wide.max(self.channels)]
+    }
+
+    fn folds(&self) -> usize {
+        folded(self.rows, self.channels)
+    }
+
+    /// Rows of each part, in rows that were folded.
+    fn part_rows(&self) -> usize {
+        (self.rows / self.folds()).div_ceil(PARTS)
+    }
+
+    /// The folded rows of part `index`.
+    fn part(&self, index: usize) -> std::ops::Range<usize> {
+        let (rows, each) = (self.rows / self.folds(), self.part_rows());
+        (index * each).min(rows)..((index + 1) * each).min(rows)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -137,9 +222,20 @@ pub struct BatchNormOutput<'a> {
     pub variance: &'a mut [f32],
 }
 
+/// The factor of normalised values: `gamma / sqrt(variance + epsilon)`, rounded the same way
+/// forward and backward, so that both see the same values at the edge of an activation.
+pub(crate) fn factor(gamma: f32, inverse_deviation: f32) -> f32 {
+    gamma * inverse_deviation
+}
+
+/// `1 / sqrt(variance + epsilon)`, in double precision, rounded once.
+pub fn inverse_deviation(variance: f32, epsilon: f32) -> f32 {
+    (1.0 / (f64::from(variance) + f64::from(epsilon)).sqrt()) as f32
+}
+
 /// Normalises `input`, `[rows, channels]`, by its own mean and variance:
 /// `activation((x - mean) / sqrt(variance + epsilon) * gamma + beta)`.
-/// Statistics are combined from a fixed number of parts, each taken in two passes.
+/// Statistics are combined from a fixed number of parts; each is read once.
 ///
 /// # Errors
 /// No rows or no channels.
@@ -153,89 +249,137 @@ pub fn batch_norm_train(
     input: &[f32],
     (gamma, beta): (&[f32], &[f32]),
     to: BatchNormOutput<'_>,
-    scratch: &mut [f32],
+    scratch: BatchNormScratch<'_>,
 ) -> Result<(), Error> {
     spec.check()?;
     let BatchNormSpec { rows, channels, epsilon, activation } = spec;
     assert_eq!(input.len(), rows * channels, "batch norm input");
     assert_eq!(to.output.len(), input.len(), "batch norm output");
     assert!([gamma.len(), beta.len(), to.mean.len(), to.variance.len()] == [channels; 4]);
-    let (parts, rest) = scratch.split_at_mut(2 * PARTS * channels);
-    let scale = &mut rest[..channels];
-    let part_rows = rows.div_ceil(PARTS);
-    pool.for_each_chunk(parts, 2 * channels, &|index, moments| {
-        let range = (index * part_rows).min(rows)..((index + 1) * part_rows).min(rows);
-        let input = &input[range.start * channels..range.end * channels];
+    let wide = channels * spec.folds();
+    let moments = &mut scratch.moments[..2 * PARTS * wide];
+    pool.for_each_chunk(moments, 2 * wide, &|index, moments| {
+        let rows = spec.part(index);
+        let input = &input[rows.start * wide..rows.end * wide];
         simd::call(isa, Moments { input, moments });
     });
-    combine(spec, parts, to.mean, to.variance);
-    for ((scale, gamma), variance) in scale.iter_mut().zip(gamma).zip(&*to.variance) {
-        *scale = gamma / (variance + epsilon).sqrt();
+    combine(spec, moments, to.mean, to.variance);
+    let (mean, rest) = scratch.factors.split_at_mut(wide);
+    let (scale, rest) = rest.split_at_mut(wide);
+    let shift = &mut rest[..wide];
+    for (c, scale) in scale[..channels].iter_mut().enumerate() {
+        *scale = factor(gamma[c], inverse_deviation(to.variance[c], epsilon));
     }
-    let (scale, mean) = (&*scale, &*to.mean);
-    let chunk = rows_per_chunk(channels) * channels;
-    pool.for_each_chunk(to.output, chunk, &|index, output| {
-        let input = &input[index * chunk..][..output.len()];
-        let center = Some(mean);
-        simd::call(isa, ScaleShift { scale, shift: beta, center, activation, input, output });
-    });
+    let (first, rest) = scale.split_at_mut(channels);
+    repeat(first, rest);
+    repeat(to.mean, mean);
+    repeat(beta, shift);
+    scale_rows(isa, pool, (Some(mean), scale, shift), activation, input, to.output);
     Ok(())
 }
 
-/// Mean and sum of squared differences from it, of some rows.
+/// Mean and sum of squared differences from it, of some rows, block by block.
 struct Moments<'a> {
     input: &'a [f32],
     /// `[2, channels]`.
-    moments: &'a mut [f32],
+    moments: &'a mut [f64],
 }
 
 impl Body for Moments<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let channels = self.moments.len() / 2;
         let (means, squares) = self.moments.split_at_mut(channels);
-        let rows = self.input.len() / channels;
         means.fill(0.0);
         squares.fill(0.0);
-        if rows == 0 {
-            return;
-        }
-        for first in (0..channels).step_by(64) {
-            let count = 64.min(channels - first);
-            let block = |row: usize| &self.input[row * channels + first..][..count];
-            let mean = &mut means[first..first + count];
-            // Sums are about the first row, so that a large common value does no harm.
-            let center: [f32; 64] =
-                std::array::from_fn(|i| if i < count { block(0)[i] } else { 0.0 });
-            for row in 0..rows {
-                let values = mean.iter_mut().zip(block(row)).zip(&center);
-                values.for_each(|((sum, x), center)| *sum += x - center);
-            }
-            let values = mean.iter_mut().zip(&center);
-            values.for_each(|(sum, center)| *sum = *sum / rows as f32 + center);
-            let square = &mut squares[first..first + count];
-            for row in 0..rows {
-                let values = square.iter_mut().zip(block(row)).zip(&*mean);
-                values.for_each(|((sum, x), mean)| *sum += (x - mean) * (x - mean));
+        let rows = self.input.len() / channels;
+        let Some(first) = self.input.get(..channels) else { return };
+        means.iter_mut().zip(first).for_each(|(mean, x)| *mean = f64::from(*x));
+        for start in (0..rows).step_by(BLOCK_ROWS) {
+            let end = (start + BLOCK_ROWS).min(rows);
+            let block = &self.input[start * channels..end * channels];
+            for c in (0..channels).step_by(S::LANES) {
+                let count = (channels - c).min(S::LANES);
+                let known = (&mut means[c..c + count], &mut squares[c..c + count]);
+                // SAFETY: every row of the block has `c + count` values.
+                unsafe { add_block(simd, block, channels, c, start, known) };
             }
         }
     }
 }
 
-/// Mean and population variance of all rows from those of the parts.
-fn combine(spec: BatchNormSpec, parts: &[f32], mean: &mut [f32], variance: &mut [f32]) {
-    let BatchNormSpec { rows, channels, .. } = spec;
-    let part_rows = rows.div_ceil(PARTS);
-    let sizes = (0..PARTS).map(|i| ((i + 1) * part_rows).min(rows) - (i * part_rows).min(rows));
+/// Takes a block of rows into the moments of the `known` rows before it, one vector of channels.
+/// Values are summed about the mean so far, which loses nothing where they have much in common.
+///
+/// # Safety
+/// The channels from `c` on, as many as there are moments (at most a vector), exist.
+#[inline(always)]
+unsafe fn add_block<S: Simd>(
+    simd: S,
+    block: &[f32],
+    channels: usize,
+    c: usize,
+    known: usize,
+    (means, squares): (&mut [f64], &mut [f64]),
+) {
+    let count = means.len();
+    let mut center = [0.0; 16];
+    center.iter_mut().zip(&*means).for_each(|(center, mean)| *center = *mean as f32);
+    let (mut sum, mut square) = ([0.0; 16], [0.0; 16]);
+    let rows = block.len() / channels;
+    // SAFETY: the caller's promise; no vector has more than 16 lanes.
+    unsafe {
+        let from = block.as_ptr().add(c);
+        let minus = simd.mul(simd.load(center.as_ptr()), simd.splat(-1.0));
+        let mut sums = [simd.splat(0.0); 2];
+        let mut squared = [simd.splat(0.0); 2];
+        for pair in 0..rows / 2 {
+            for (i, (sum, square)) in sums.iter_mut().zip(&mut squared).enumerate() {
+                let x = part(simd, from.add((2 * pair + i) * channels), count);
+                let x = simd.add(x, minus);
+                *sum = simd.add(*sum, x);
+                *square = simd.fma(x, x, *square);
+            }
+        }
+        if rows % 2 == 1 {
+            let x = simd.add(part(simd, from.add((rows - 1) * channels), count), minus);
+            sums[0] = simd.add(sums[0], x);
+            squared[0] = simd.fma(x, x, squared[0]);
+        }
+        simd.store(sum.as_mut_ptr(), simd.add(sums[0], sums[1]));
+        simd.store(square.as_mut_ptr(), simd.add(squared[0], squared[1]));
+    }
+    let (before, own) = (known as f64, rows as f64);
+    for (lane, (mean, total)) in means.iter_mut().zip(squares).enumerate() {
+        let (sum, center) = (f64::from(sum[lane]), f64::from(center[lane]));
+        let mine = center + sum / own;
+        let gap = mine - *mean;
+        let inner = f64::from(square[lane]) - sum * sum / own;
+        *total += inner.max(0.0) + gap * gap * before * own / (before + own);
+        *mean += gap * own / (before + own);
+    }
+}
+
+/// Mean and population variance of all rows from those of the parts and of folded rows.
+fn combine(spec: BatchNormSpec, parts: &[f64], mean: &mut [f32], variance: &mut [f32]) {
+    let (channels, folds) = (spec.channels, spec.folds());
+    let wide = channels * folds;
+    let rows = spec.rows as f64;
     for c in 0..channels {
-        let part = |i: usize, which: usize| f64::from(parts[(2 * i + which) * channels + c]);
-        let sized = || sizes.clone().map(|size| size as f64).enumerate();
-        let total = sized().map(|(i, size)| size * part(i, 0)).sum::<f64>() / rows as f64;
-        let squares = sized().map(|(i, size)| part(i, 1) + size * (part(i, 0) - total).powi(2));
+        let pieces = || {
+            (0..PARTS).flat_map(|i| (0..folds).map(move |fold| (i, fold * channels + c))).map(
+                |(i, lane)| {
+                    let moments = &parts[2 * i * wide..];
+                    (spec.part(i).len() as f64, moments[lane], moments[wide + lane])
+                },
+            )
+        };
+        let total = pieces().map(|(size, mean, _)| size * mean).sum::<f64>() / rows;
+        let squares = pieces().map(|(size, mean, inner)| inner + size * (mean - total).powi(2));
         mean[c] = total as f32;
-        variance[c] = (squares.sum::<f64>() / rows as f64) as f32;
+        variance[c] = (squares.sum::<f64>() / rows) as f32;
     }
 }
 
@@ -245,7 +389,7 @@ mod tests {
 
     #[test]
     fn training_mode_agrees_with_double_precision() {
-        for (rows, channels) in [(1, 3), (5, 1), (31, 8), (1000, 17), (97, 130)] {
+        for (rows, channels) in [(1, 3), (5, 1), (31, 8), (4000, 8), (1000, 17), (97, 130)] {
             let spec =
                 BatchNormSpec { rows, channels, epsilon: 1e-3, activation: Activation::None };
             let input: Vec<f32> =
@@ -256,7 +400,8 @@ mod tests {
             for threads in [1, 2] {
                 let mut output = vec![0.0; input.len()];
                 let (mut mean, mut variance) = (vec![0.0; channels], vec![0.0; channels]);
-                let mut scratch = vec![f32::NAN; spec.scratch_len()];
+                let [moments, factors] = spec.scratch_len();
+                let (mut moments, mut factors) = (vec![f64::NAN; moments], vec![f32::NAN; factors]);
                 let to = BatchNormOutput {
                     output: &mut output,
                     mean: &mut mean,
@@ -270,7 +415,7 @@ mod tests {
                     &input,
                     (&gamma, &beta),
                     to,
-                    &mut scratch,
+                    BatchNormScratch { moments: &mut moments, factors: &mut factors },
                 )
                 .expect("some rows");
                 results.push((output, mean, variance));

@@ -34,14 +34,14 @@ impl Lowering<'_> {
 
     pub(crate) fn relu_grad(&mut self, activation: Activation) -> Result<()> {
         self.want_f32(&[0, 1])?;
-        self.other(gradients::ActivationGradient { activation }, &[0, 1])
+        let inputs = (0..2).map(|input| self.input(input)).collect::<Result<_>>()?;
+        self.emit(Body::Gate(activation), inputs, 1)
     }
 
     pub(crate) fn batch_norm_grad(&mut self, attributes: BatchNorm) -> Result<()> {
         self.want_f32(&[0, 1, 2, 3, 4])?;
         let inputs = (0..5).map(|input| self.input(input)).collect::<Result<_>>()?;
-        let recipe = gradients::BatchNormGradient { attributes };
-        self.emit(Body::Other(Arc::new(recipe)), inputs, 3)
+        self.emit(Body::BatchNormGradient(attributes, Activation::None), inputs, 3)
     }
 
     pub(crate) fn cross_entropy(&mut self) -> Result<()> {

@@ -246,6 +246,13 @@ fn choose_one(body: &Body, site: &Site) -> Result<Arc<dyn Kernel>> {
         Body::Separable(pair) => steps::separable(pair, site),
         Body::Affine(affine, activation) => steps::affine(affine, *activation, site),
         Body::Pad(pads) => steps::Pad::prepare(*pads, site),
+        &Body::BatchNorm(attributes, activation) => {
+            Ok(steps::batch_norm(attributes, activation, site))
+        }
+        &Body::BatchNormGradient(attributes, activation) => {
+            Ok(steps::gradients::batch_norm(attributes, activation, site))
+        }
+        &Body::Gate(activation) => Ok(steps::gradients::gate(activation, site)),
         Body::Other(recipe) => recipe.prepare(site),
     }
 }

@@ -3,31 +3,40 @@
 use std::sync::Arc;
 
 use mobilenet_kernels::{
-    Activation, BatchNormOutput, BatchNormSpec, Isa, batch_norm_train, normalize,
+    Activation, BatchNormOutput, BatchNormScratch, BatchNormSpec, Isa, batch_norm_train,
+    inverse_deviation, normalize,
 };
 
-use super::{Call, Kernel, Recipe, Site, floats, floats_mut, refused};
-use crate::error::Result;
+use super::{Call, Kernel, Site, floats, floats_mut, refused};
+use crate::error::{Error, Result};
 use crate::lower;
 
-/// As the attributes say.
-#[derive(Clone, Debug)]
-pub(crate) struct BatchNorm {
-    pub(crate) attributes: lower::BatchNorm,
+/// The kernel of a batch norm as the attributes say, and of the activation that follows.
+pub(crate) fn batch_norm(
+    attributes: lower::BatchNorm,
+    activation: Activation,
+    site: &Site,
+) -> Arc<dyn Kernel> {
+    let (isa, epsilon, channels) = (site.isa, attributes.epsilon, site.channels(0));
+    if !attributes.training {
+        return Arc::new(Given { isa, epsilon, channels, activation });
+    }
+    let elements: usize = site.input(0).iter().product();
+    let rows = elements / channels.max(1);
+    Arc::new(OfBatch { isa, spec: BatchNormSpec { rows, channels, epsilon, activation } })
 }
 
-impl Recipe for BatchNorm {
-    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        let (epsilon, channels) = (self.attributes.epsilon, site.channels(0));
-        if !self.attributes.training {
-            return Ok(Arc::new(Given { isa: site.isa, epsilon, channels }));
-        }
-        let elements: usize = site.input(0).iter().product();
-        let rows = elements / channels.max(1);
-        let activation = Activation::None;
-        let spec = BatchNormSpec { rows, channels, epsilon, activation };
-        Ok(Arc::new(OfBatch { isa: site.isa, spec }))
-    }
+/// The scratch memory of a step that wants `doubles`, and floats behind them.
+pub(super) fn split_scratch(bytes: &mut [u8], doubles: usize) -> Result<(&mut [f64], &mut [f32])> {
+    let short = || Error::input("scratch memory is too short or not aligned");
+    let (first, rest) = bytes.split_at_mut_checked(doubles.saturating_mul(8)).ok_or_else(short)?;
+    let doubles = bytemuck::try_cast_slice_mut(first).map_err(|_| short())?;
+    Ok((doubles, floats_mut(rest)?))
+}
+
+/// Bytes of so many doubles and floats.
+pub(super) fn scratch_bytes([doubles, floats]: [usize; 2]) -> usize {
+    doubles.saturating_mul(8).saturating_add(floats.saturating_mul(4))
 }
 
 /// With the statistics of the batch: outputs 1 and 2 for the moving averages, 3 and 4 for the
@@ -40,11 +49,11 @@ struct OfBatch {
 
 impl Kernel for OfBatch {
     fn name(&self) -> String {
-        format!("batch_norm_train_f32__{}", self.isa)
+        format!("batch_norm_train{}_f32__{}", suffix(self.spec.activation), self.isa)
     }
 
     fn scratch_bytes(&self) -> usize {
-        self.spec.scratch_len().saturating_mul(4)
+        scratch_bytes(self.spec.scratch_len())
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
@@ -55,7 +64,9 @@ impl Kernel for OfBatch {
             mean: floats_mut(mean)?,
             variance: floats_mut(variance)?,
         };
-        let (x, scratch) = (floats(call.inputs[0])?, floats_mut(call.scratch)?);
+        let x = floats(call.inputs[0])?;
+        let (moments, factors) = split_scratch(call.scratch, self.spec.scratch_len()[0])?;
+        let scratch = BatchNormScratch { moments, factors };
         batch_norm_train(self.isa, call.pool, self.spec, x, parameters, to, scratch)
             .map_err(refused)?;
         let [_, mean, variance, kept_mean, kept_variance, ..] = &mut call.outputs;
@@ -77,11 +88,12 @@ struct Given {
     isa: Isa,
     epsilon: f32,
     channels: usize,
+    activation: Activation,
 }
 
 impl Kernel for Given {
     fn name(&self) -> String {
-        format!("batch_norm_f32__{}", self.isa)
+        format!("batch_norm{}_f32__{}", suffix(self.activation), self.isa)
     }
 
     fn scratch_bytes(&self) -> usize {
@@ -93,11 +105,19 @@ impl Kernel for Given {
         let scale = &mut floats_mut(call.scratch)?[..self.channels];
         let (gamma, beta, mean) = (gamma?, beta?, mean?);
         for ((scale, gamma), variance) in scale.iter_mut().zip(gamma).zip(variance?) {
-            let deviation = (f64::from(*variance) + f64::from(self.epsilon)).sqrt();
-            *scale = (f64::from(*gamma) / deviation) as f32;
+            *scale = gamma * inverse_deviation(*variance, self.epsilon);
         }
         let y = floats_mut(call.outputs[0])?;
-        normalize(self.isa, call.pool, (mean, &*scale, beta), x?, y);
+        normalize(self.isa, call.pool, (mean, &*scale, beta), self.activation, x?, y);
         Ok(())
+    }
+}
+
+/// The activation in a kernel's name.
+pub(super) fn suffix(activation: Activation) -> &'static str {
+    match activation {
+        Activation::None => "",
+        Activation::Relu => "_relu",
+        Activation::Relu6 => "_relu6",
     }
 }

@@ -9,10 +9,11 @@ use mobilenet_kernels as kernels;
 use mobilenet_kernels::gradients as slopes;
 use mobilenet_kernels::{Activation, Isa};
 
+use super::batch_norm::{scratch_bytes, split_scratch, suffix};
 use super::convolution::window;
 use super::walk::Walk;
 use super::{Call, Kernel, MOST_OPERANDS, Recipe, Site, floats, floats_mut, refused};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lower;
 use crate::ops::{By, Geometry, Kind};
 
@@ -196,19 +197,18 @@ macro_rules! filter_kernel {
 filter_kernel!(FullFilter, slopes::FilterGradient, "full_backprop_filter_f32");
 filter_kernel!(DepthwiseFilter, slopes::DepthwiseFilterGradient, "depthwise_backprop_filter_f32");
 
+/// The kernel of an activation's gradient.
+pub(crate) fn gate(activation: Activation, site: &Site) -> Arc<dyn Kernel> {
+    Arc::new(At { isa: site.isa, recipe: Gate { activation } })
+}
+
 /// Where an activation let values through.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ActivationGradient {
-    pub(crate) activation: Activation,
+struct Gate {
+    activation: Activation,
 }
 
-impl Recipe for ActivationGradient {
-    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        Ok(Arc::new(At { isa: site.isa, recipe: *self }))
-    }
-}
-
-impl Kernel for At<ActivationGradient> {
+impl Kernel for At<Gate> {
     fn name(&self) -> String {
         format!("{:?}_grad_f32__{}", self.recipe.activation, self.isa).to_lowercase()
     }
@@ -221,61 +221,66 @@ impl Kernel for At<ActivationGradient> {
     }
 }
 
-/// Slopes of batch norm from slope, input, scale, mean and population variance.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BatchNormGradient {
-    pub(crate) attributes: lower::BatchNorm,
-}
-
-impl Recipe for BatchNormGradient {
-    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        let channels = site.channels(2);
-        let rows = site.input(1).iter().product::<usize>() / channels.max(1);
-        Ok(Arc::new(Normalizer { isa: site.isa, attributes: self.attributes, rows, channels }))
-    }
+/// The kernel of batch norm's slopes, from slope, input, scale, mean and population variance;
+/// behind an activation's gate also from the shift.
+pub(crate) fn batch_norm(
+    attributes: lower::BatchNorm,
+    activation: Activation,
+    site: &Site,
+) -> Arc<dyn Kernel> {
+    let channels = site.channels(2);
+    let rows = site.input(1).iter().product::<usize>() / channels.max(1);
+    Arc::new(Normalizer { isa: site.isa, attributes, activation, rows, channels })
 }
 
 #[derive(Debug)]
 struct Normalizer {
     isa: Isa,
     attributes: lower::BatchNorm,
+    activation: Activation,
     rows: usize,
     channels: usize,
 }
 
+impl Normalizer {
+    fn scratch_len(&self) -> [usize; 2] {
+        let [sums, factors] = slopes::BatchNormGradient::scratch_len(self.rows, self.channels);
+        [sums, factors + self.channels]
+    }
+}
+
 impl Kernel for Normalizer {
     fn name(&self) -> String {
-        format!("batch_norm_grad_f32__{}", self.isa)
+        format!("batch_norm_grad{}_f32__{}", suffix(self.activation), self.isa)
     }
 
     fn scratch_bytes(&self) -> usize {
-        let sums = slopes::BatchNormGradient::scratch_len(self.rows, self.channels);
-        (sums + self.channels).saturating_mul(8)
+        scratch_bytes(self.scratch_len())
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
         let [dy, x, gamma, mean, variance] = [0, 1, 2, 3, 4].map(|i| floats(call.inputs[i]));
         let (dy, x, gamma, mean, variance) = (dy?, x?, gamma?, mean?, variance?);
-        let scratch: &mut [f64] = bytemuck::try_cast_slice_mut(call.scratch)
-            .map_err(|_| Error::input("scratch memory is not aligned"))?;
-        let (deviation, sums) = scratch.split_at_mut(self.channels);
-        let deviation = &mut bytemuck::cast_slice_mut::<f64, f32>(deviation)[..self.channels];
+        let gated = self.activation != Activation::None;
+        let beta = if gated { floats(call.inputs[5])? } else { gamma };
+        let (sums, factors) = split_scratch(call.scratch, self.scratch_len()[0])?;
+        let (deviation, factors) = factors.split_at_mut(self.channels.min(factors.len()));
         for (deviation, variance) in deviation.iter_mut().zip(variance) {
-            let variance = f64::from(*variance) + f64::from(self.attributes.epsilon);
-            *deviation = (1.0 / variance.sqrt()) as f32;
+            *deviation = kernels::inverse_deviation(*variance, self.attributes.epsilon);
         }
         let op = slopes::BatchNormGradient {
             mean,
             inverse_deviation: deviation,
             gamma,
-            beta: gamma,
-            activation: Activation::None,
+            beta,
+            activation: self.activation,
             of_batch: self.attributes.training,
         };
         let [dx, dgamma, dbeta, ..] = &mut call.outputs;
         let mut by =
             slopes::BatchNormSlopes { gamma: floats_mut(dgamma)?, beta: floats_mut(dbeta)? };
-        op.run(self.isa, call.pool, x, dy, floats_mut(dx)?, &mut by, sums).map_err(refused)
+        let scratch = slopes::BatchNormGradientScratch { sums, factors };
+        op.run(self.isa, call.pool, x, dy, floats_mut(dx)?, &mut by, scratch).map_err(refused)
     }
 }
 

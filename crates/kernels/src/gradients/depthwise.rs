@@ -1,6 +1,7 @@
-//! The slopes of a depthwise convolution: TensorFlow's `DepthwiseConv2dNativeBackpropFilter`
-//! and `…BackpropInput`.
+//! The slope of a depthwise convolution's filter: TensorFlow's
+//! `DepthwiseConv2dNativeBackpropFilter`.
 
+use super::depthwise_three::{self, Rows};
 use super::{add_parts, part, parts};
 use crate::depthwise::DepthwiseSpec;
 use crate::error::{Error, Result};
@@ -69,11 +70,37 @@ impl DepthwiseFilterGradient {
         let scratch = &mut scratch[..self.scratch_len(batch)];
         pool.for_each_chunk(scratch, filter.len().max(1), &|index, sums| {
             sums.fill(0.0);
-            for row in part(index, parts, units) {
+            let units = part(index, parts, units);
+            if depthwise_three::fits(self.isa, &self.spec, self.output) {
+                return self.images(units, input, dy, sums);
+            }
+            for row in units {
                 call(self.isa, FilterRow { op: self, row, input, dy, sums: &mut *sums });
             }
         });
         add_parts(self.isa, pool, scratch, filter);
+    }
+
+    /// Rows of output, counted over all images, image by image.
+    fn images(&self, rows: std::ops::Range<usize>, input: &[f32], dy: &[f32], sums: &mut [f32]) {
+        let [height, width, channels] = self.output;
+        let (image, slopes) =
+            (self.spec.input.iter().product::<usize>(), height * width * channels);
+        let mut row = rows.start;
+        while row < rows.end {
+            let (index, first) = (row / height, row % height);
+            let last = (first + rows.end - row).min(height);
+            let rows = Rows {
+                spec: &self.spec,
+                output: self.output,
+                rows: first..last,
+                input: &input[index * image..(index + 1) * image],
+                dy: &dy[index * slopes..(index + 1) * slopes],
+                sums: &mut *sums,
+            };
+            call(self.isa, rows);
+            row += last - first;
+        }
     }
 }
 
@@ -174,117 +201,6 @@ fn taps_of(spec: &DepthwiseSpec, x: usize, line: &[f32], dy: &[f32], sums: &mut 
         let sums = &mut sums[tap * channels..(tap + 1) * channels];
         for ((sum, value), slope) in sums.iter_mut().zip(input).zip(dy) {
             *sum += value * slope;
-        }
-    }
-}
-
-/// The slope `dx` of a depthwise convolution's input (multiplier 1), from `weights`,
-/// `[kernel height, kernel width, channels, 1]`, and the slope `dy` of its output.
-///
-/// # Errors
-/// An instruction set this CPU lacks; a window that does not fit; a multiplier other than 1.
-///
-/// # Panics
-/// If a slice does not fit.
-pub fn depthwise_input_gradient(
-    isa: Isa,
-    pool: &Pool,
-    spec: DepthwiseSpec,
-    weights: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-) -> Result<()> {
-    let isa = isa.require()?;
-    let output = spec.output()?;
-    if spec.multiplier != 1 {
-        return Err(Error::geometry("gradients of depthwise convolutions want multiplier 1"));
-    }
-    let [height, width, channels] = spec.input;
-    let line = width * channels;
-    if line == 0 || height == 0 {
-        return Ok(());
-    }
-    let batch = dx.len() / (height * line);
-    assert_eq!(dx.len(), batch * height * line, "dx");
-    assert_eq!(dy.len(), batch * output.iter().product::<usize>(), "dy");
-    assert_eq!(weights.len(), spec.window.kernel.iter().product::<usize>() * channels, "weights");
-    pool.for_each_chunk(dx, line, &|row, dx| {
-        call(isa, InputRow { spec: &spec, output, row, weights, dy, dx });
-    });
-    Ok(())
-}
-
-/// One row of `dx`: every row of output that saw it, every tap.
-struct InputRow<'a> {
-    spec: &'a DepthwiseSpec,
-    output: [usize; 3],
-    row: usize,
-    weights: &'a [f32],
-    dy: &'a [f32],
-    dx: &'a mut [f32],
-}
-
-impl Body for InputRow<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let [rows, columns, channels] = self.output;
-        let height = self.spec.input[0];
-        let window = self.spec.window;
-        let (image, y) = (self.row / height, self.row % height);
-        let width = self.dx.len() / channels;
-        self.dx.fill(0.0);
-        for ky in 0..window.kernel[0] {
-            let reach = y + window.padding.top;
-            let Some(from) = reach.checked_sub(ky * window.dilation[0]) else { continue };
-            if !from.is_multiple_of(window.stride[0]) || from / window.stride[0] >= rows {
-                continue;
-            }
-            let line = (image * rows + from / window.stride[0]) * columns * channels;
-            let dy = &self.dy[line..line + columns * channels];
-            for kx in 0..window.kernel[1] {
-                let tap = (ky * window.kernel[1] + kx) * channels;
-                let weights = &self.weights[tap..tap + channels];
-                let shift = (kx * window.dilation[1]) as isize - window.padding.left as isize;
-                let stride = window.stride[1];
-                // Outputs whose tap falls on this row: 0 <= x * stride + shift < width.
-                let begin = if shift < 0 { (-shift) as usize } else { 0 }.div_ceil(stride);
-                let end = ((width as isize - shift).max(0) as usize).div_ceil(stride).min(columns);
-                scatter(simd, [begin, end], stride, shift, weights, dy, self.dx);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn scatter<S: Simd>(
-    simd: S,
-    [begin, end]: [usize; 2],
-    stride: usize,
-    shift: isize,
-    weights: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-) {
-    let channels = weights.len();
-    if begin >= end {
-        return;
-    }
-    let highest = ((end - 1) * stride).wrapping_add_signed(shift);
-    assert!(dy.len() >= end * channels && dx.len() >= (highest + 1) * channels);
-    for c in (0..channels).step_by(S::LANES) {
-        let count = (channels - c).min(S::LANES);
-        // SAFETY: `c + count <= channels`; by the assert and the choice of `begin` and `end`
-        // every output read and every input written exists.
-        unsafe {
-            let weight = simd.load_part(weights.as_ptr().add(c), count);
-            for x in begin..end {
-                let at = (x * stride).wrapping_add_signed(shift) * channels + c;
-                let slope = simd.load_part(dy.as_ptr().add(x * channels + c), count);
-                let to = dx.as_mut_ptr().add(at);
-                simd.store_part(to, simd.fma(weight, slope, simd.load_part(to, count)), count);
-            }
         }
     }
 }

@@ -109,7 +109,12 @@ pub fn conv2d_input_gradient(
 }
 
 fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..columns).flat_map(|j| (0..rows).map(move |i| matrix[i * columns + j])).collect()
+    let mut turned = vec![0.0; matrix.len()];
+    for (i, row) in matrix.chunks_exact(columns.max(1)).enumerate() {
+        let column = turned.iter_mut().skip(i).step_by(rows.max(1));
+        column.zip(row).for_each(|(to, from)| *to = *from);
+    }
+    turned
 }
 
 /// One image, output by output, tap by tap.

@@ -86,6 +86,11 @@ fn depthwise_convolutions() {
     let cases = [
         (12, 12, 6, 3, 1),
         (12, 12, 8, 3, 2),
+        (6, 8, 8, 3, 1),
+        (5, 12, 4, 3, 1),
+        (7, 7, 40, 3, 1),
+        (8, 6, 24, 3, 2),
+        (2, 2, 16, 3, 1),
         (11, 9, 16, 3, 2),
         (1, 1, 20, 3, 1),
         (2, 2, 33, 3, 2),
@@ -121,7 +126,7 @@ fn depthwise_convolutions() {
 #[test]
 fn batch_norms() {
     const EPSILON: f64 = 1e-3;
-    for (rows, channels) in [(1, 5), (3, 8), (200, 8), (129, 16), (70, 33)] {
+    for (rows, channels) in [(1, 5), (3, 8), (200, 8), (5000, 8), (129, 16), (70, 33)] {
         for activation in [Activation::None, Activation::Relu6] {
             let x: Vec<f32> = numbers(7, rows * channels).iter().map(|x| 3.0 * x + 2.0).collect();
             let dy = numbers(8, rows * channels);
@@ -163,9 +168,12 @@ fn batch_norms() {
                     let (mut dgamma, mut dbeta) =
                         (vec![f32::NAN; channels], vec![f32::NAN; channels]);
                     let mut slopes = BatchNormSlopes { gamma: &mut dgamma, beta: &mut dbeta };
-                    let mut scratch =
-                        vec![f64::NAN; BatchNormGradient::scratch_len(rows, channels)];
-                    op.run(isa, pool, &x, &dy, &mut dx, &mut slopes, &mut scratch).unwrap();
+                    let [sums, factors] = BatchNormGradient::scratch_len(rows, channels);
+                    let scratch = BatchNormGradientScratch {
+                        sums: &mut vec![f64::NAN; sums],
+                        factors: &mut vec![f32::NAN; factors],
+                    };
+                    op.run(isa, pool, &x, &dy, &mut dx, &mut slopes, scratch).unwrap();
                     [dx, dgamma, dbeta].concat()
                 });
                 let what = format!("{isa} {rows}x{channels} {activation:?}");
