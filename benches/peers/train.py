@@ -97,7 +97,8 @@ def python(requirements: pathlib.Path) -> str:
 def start(options) -> list:
     runners = [Ours(options)]
     for name, requirements, program, variant in PEERS:
-        if options.peers and name.lower() not in options.peers.split(","):
+        words = options.peers.split(",")
+        if not any(word in f"{name} {variant}".lower() for word in words):
             continue
         try:
             runners.append(Peer(name, requirements, program, variant, options))
@@ -130,7 +131,7 @@ def arguments() -> argparse.Namespace:
     add("--threads", type=int, default=2)
     add("--rounds", type=int, default=5, help="how often each has its turn")
     add("--steps", type=int, default=5, help="steps of a turn")
-    add("--peers", default="", help="only these, separated by commas: pytorch, tensorflow")
+    add("--peers", default="", help="only these, separated by commas, such as: channels_last,tensorflow")
     add("--mobilenet", type=pathlib.Path, default=target / "release" / "mobilenet", help="our program, release build")
     add("--module", default=shared / "modules/mobilenet_v1_025_192/classification/1.tar.gz", help="with a training graph")
     return parser.parse_args()
