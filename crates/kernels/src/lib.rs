@@ -31,8 +31,8 @@ pub use elementwise::{Binary, BinaryOp, UnaryOp, unary};
 pub use error::{Error, ErrorKind, Result};
 pub use isa::Isa;
 pub use normalize::{
-    BatchNormOutput, BatchNormScratch, BatchNormSpec, batch_norm_train, inverse_deviation,
-    normalize, scale_shift,
+    BatchNormOutput, BatchNormScratch, BatchNormSpec, batch_norm_train, normal_factor, normalize,
+    scale_shift,
 };
 pub use pointwise::{Pointwise, PointwiseSpec};
 pub use pool::{Active, Pool};

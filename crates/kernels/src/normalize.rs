@@ -222,15 +222,11 @@ pub struct BatchNormOutput<'a> {
     pub variance: &'a mut [f32],
 }
 
-/// The factor of normalised values: `gamma / sqrt(variance + epsilon)`, rounded the same way
-/// forward and backward, so that both see the same values at the edge of an activation.
-pub(crate) fn factor(gamma: f32, inverse_deviation: f32) -> f32 {
-    gamma * inverse_deviation
-}
-
-/// `1 / sqrt(variance + epsilon)`, in double precision, rounded once.
-pub fn inverse_deviation(variance: f32, epsilon: f32) -> f32 {
-    (1.0 / (f64::from(variance) + f64::from(epsilon)).sqrt()) as f32
+/// The factor of centred values, `gamma / sqrt(variance + epsilon)`, in double precision, rounded
+/// once; forward and backward use it alike, so that both see the same values at the edge of an
+/// activation.
+pub fn normal_factor(gamma: f32, variance: f32, epsilon: f32) -> f32 {
+    (f64::from(gamma) / (f64::from(variance) + f64::from(epsilon)).sqrt()) as f32
 }
 
 /// Normalises `input`, `[rows, channels]`, by its own mean and variance:
@@ -268,7 +264,7 @@ pub fn batch_norm_train(
     let (scale, rest) = rest.split_at_mut(wide);
     let shift = &mut rest[..wide];
     for (c, scale) in scale[..channels].iter_mut().enumerate() {
-        *scale = factor(gamma[c], inverse_deviation(to.variance[c], epsilon));
+        *scale = normal_factor(gamma[c], to.variance[c], epsilon);
     }
     let (first, rest) = scale.split_at_mut(channels);
     repeat(first, rest);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mobilenet_kernels::{
     Activation, BatchNormOutput, BatchNormScratch, BatchNormSpec, Isa, batch_norm_train,
-    inverse_deviation, normalize,
+    normal_factor, normalize,
 };
 
 use super::{Call, Kernel, Site, floats, floats_mut, refused};
@@ -105,7 +105,7 @@ impl Kernel for Given {
         let scale = &mut floats_mut(call.scratch)?[..self.channels];
         let (gamma, beta, mean) = (gamma?, beta?, mean?);
         for ((scale, gamma), variance) in scale.iter_mut().zip(gamma).zip(variance?) {
-            *scale = gamma * inverse_deviation(*variance, self.epsilon);
+            *scale = normal_factor(*gamma, *variance, self.epsilon);
         }
         let y = floats_mut(call.outputs[0])?;
         normalize(self.isa, call.pool, (mean, &*scale, beta), self.activation, x?, y);

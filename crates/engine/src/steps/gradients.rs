@@ -245,7 +245,7 @@ struct Normalizer {
 impl Normalizer {
     fn scratch_len(&self) -> [usize; 2] {
         let [sums, factors] = slopes::BatchNormGradient::scratch_len(self.rows, self.channels);
-        [sums, factors + self.channels]
+        [sums, factors + 2 * self.channels]
     }
 }
 
@@ -265,13 +265,16 @@ impl Kernel for Normalizer {
         let beta = if gated { floats(call.inputs[5])? } else { gamma };
         let (sums, factors) = split_scratch(call.scratch, self.scratch_len()[0])?;
         let (deviation, factors) = factors.split_at_mut(self.channels.min(factors.len()));
-        for (deviation, variance) in deviation.iter_mut().zip(variance) {
-            *deviation = kernels::inverse_deviation(*variance, self.attributes.epsilon);
+        let (factor, factors) = factors.split_at_mut(self.channels.min(factors.len()));
+        let epsilon = self.attributes.epsilon;
+        for (c, (variance, gamma)) in variance.iter().zip(gamma).enumerate() {
+            deviation[c] = kernels::normal_factor(1.0, *variance, epsilon);
+            factor[c] = kernels::normal_factor(*gamma, *variance, epsilon);
         }
         let op = slopes::BatchNormGradient {
             mean,
             inverse_deviation: deviation,
-            gamma,
+            factor,
             beta,
             activation: self.activation,
             of_batch: self.attributes.training,

@@ -4,7 +4,7 @@
 use super::{part, parts};
 use crate::error::{Result, check_len};
 use crate::isa::Isa;
-use crate::normalize::{factor, folded, part as part_of, repeat};
+use crate::normalize::{folded, part as part_of, repeat};
 use crate::pool::Pool;
 use crate::simd::{Body, Simd, call};
 use crate::window::Activation;
@@ -25,8 +25,8 @@ pub struct BatchNormGradient<'a> {
     pub mean: &'a [f32],
     /// `1 / sqrt(batch variance + epsilon)`.
     pub inverse_deviation: &'a [f32],
-    /// Scale.
-    pub gamma: &'a [f32],
+    /// What centred values are multiplied by: [`crate::normal_factor`] of the scale.
+    pub factor: &'a [f32],
     /// Shift; only looked at where an activation follows.
     pub beta: &'a [f32],
     /// What was applied to the normalised values; its gate is applied to `dy`.
@@ -83,7 +83,7 @@ impl BatchNormGradient<'_> {
     ) -> Result<()> {
         let isa = isa.require()?;
         let channels = self.mean.len();
-        for vector in [self.inverse_deviation, self.gamma, self.beta, slopes.gamma, slopes.beta] {
+        for vector in [self.inverse_deviation, self.factor, self.beta, slopes.gamma, slopes.beta] {
             check_len("a vector of batch norm", vector, channels)?;
         }
         assert!(x.len() == dy.len() && x.len() == dx.len(), "x, dy and dx have one shape");
@@ -109,14 +109,11 @@ impl BatchNormGradient<'_> {
 
     /// Mean, scale and shift of each channel, for folded rows.
     fn spread(&self, wide: usize, factors: &mut [f32]) {
-        let channels = self.mean.len();
         let (mean, rest) = factors.split_at_mut(wide);
         let (scale, rest) = rest.split_at_mut(wide);
         repeat(self.mean, mean);
+        repeat(self.factor, scale);
         repeat(self.beta, &mut rest[..wide]);
-        for (c, scale) in scale.iter_mut().enumerate() {
-            *scale = factor(self.gamma[c % channels], self.inverse_deviation[c % channels]);
-        }
     }
 
     fn finish_slopes(&self, wide: usize, sums: &[f64], slopes: &mut BatchNormSlopes<'_>) {

@@ -99,11 +99,14 @@ impl Body for Rows<'_> {
                 // columns but the outer taps of the first and last step are inside (`fits`), and
                 // of those only lanes inside are read; `c + count` channels exist.
                 unsafe {
-                    match (first, last) {
-                        (0, 3) => block.row::<S, 0, 3>(simd, line, below, dy, &mut sums),
-                        (1, 3) => block.row::<S, 1, 3>(simd, line, below, dy, &mut sums),
-                        _ => block.row::<S, 0, 2>(simd, line, below, dy, &mut sums),
-                    }
+                    sums = match (first, last, block.count == S::LANES) {
+                        (0, 3, true) => block.row::<S, 0, 3, true>(simd, line, below, dy, sums),
+                        (1, 3, true) => block.row::<S, 1, 3, true>(simd, line, below, dy, sums),
+                        (_, _, true) => block.row::<S, 0, 2, true>(simd, line, below, dy, sums),
+                        (0, 3, false) => block.row::<S, 0, 3, false>(simd, line, below, dy, sums),
+                        (1, 3, false) => block.row::<S, 1, 3, false>(simd, line, below, dy, sums),
+                        (_, _, false) => block.row::<S, 0, 2, false>(simd, line, below, dy, sums),
+                    };
                 }
             }
             for (tap, sum) in sums.into_iter().enumerate() {
@@ -142,45 +145,49 @@ impl Block {
     /// # Safety
     /// Every input and slope that the walk reaches exists.
     #[inline(always)]
-    unsafe fn row<S: Simd, const FIRST: usize, const LAST: usize>(
+    unsafe fn row<S: Simd, const FIRST: usize, const LAST: usize, const WHOLE: bool>(
         &self,
         simd: S,
         line: *const f32,
         below: usize,
         dy: *const f32,
-        sums: &mut [S::V; 9],
-    ) {
+        mut sums: [S::V; 9],
+    ) -> [S::V; 9] {
         // The left tap of the first step lies before the row where there is padding.
         let line = if self.left { line.wrapping_sub(self.tap) } else { line };
         let (mut from, mut to) = (0, self.steps);
         // SAFETY: the caller's promise.
         unsafe {
             if self.left {
-                self.step::<S, FIRST, LAST, true, false>(simd, line, below, dy, sums);
+                sums = self.step::<S, FIRST, LAST, false, true, false>(simd, line, below, dy, sums);
                 from = 1;
             }
             to -= usize::from(self.right);
             for step in from..to {
                 let (line, dy) =
                     (line.wrapping_add(step * self.stride), dy.add(step * self.dy_step));
-                self.step::<S, FIRST, LAST, false, false>(simd, line, below, dy, sums);
+                sums =
+                    self.step::<S, FIRST, LAST, WHOLE, false, false>(simd, line, below, dy, sums);
             }
             if self.right {
                 let (line, dy) = (line.wrapping_add(to * self.stride), dy.add(to * self.dy_step));
-                self.step::<S, FIRST, LAST, false, true>(simd, line, below, dy, sums);
+                sums = self.step::<S, FIRST, LAST, false, false, true>(simd, line, below, dy, sums);
             }
         }
+        sums
     }
 
     /// One vector of slopes.
     ///
     /// # Safety
-    /// As for `row`; `LEFT` and `RIGHT` where taps reach beyond the row.
+    /// As for `row`; `LEFT` and `RIGHT` where taps reach beyond the row; `WHOLE` only if every
+    /// lane is in use.
     #[inline(always)]
     unsafe fn step<
         S: Simd,
         const FIRST: usize,
         const LAST: usize,
+        const WHOLE: bool,
         const LEFT: bool,
         const RIGHT: bool,
     >(
@@ -189,11 +196,11 @@ impl Block {
         line: *const f32,
         below: usize,
         dy: *const f32,
-        sums: &mut [S::V; 9],
-    ) {
+        mut sums: [S::V; 9],
+    ) -> [S::V; 9] {
         // SAFETY: the caller's promise.
         unsafe {
-            let slope = part(simd, dy, self.count);
+            let slope = if WHOLE { simd.load(dy) } else { part(simd, dy, self.count) };
             for ky in FIRST..LAST {
                 let line = line.wrapping_add((ky - FIRST) * below);
                 for kx in 0..3 {
@@ -202,6 +209,8 @@ impl Block {
                         simd.load_lanes(at, self.beyond.min(self.count), self.count)
                     } else if RIGHT && kx == 2 {
                         simd.load_lanes(at, 0, self.count - self.beyond.min(self.count))
+                    } else if WHOLE {
+                        simd.load(at)
                     } else {
                         part(simd, at, self.count)
                     };
@@ -209,5 +218,6 @@ impl Block {
                 }
             }
         }
+        sums
     }
 }

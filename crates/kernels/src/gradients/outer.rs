@@ -72,24 +72,24 @@ impl Tiles {
     /// The sizes are those of the slices; `j + width <= n`.
     #[inline(always)]
     unsafe fn columns<S: Simd, const NV: usize>(&self, simd: S, k: usize, j: usize, width: usize) {
-        // Sixteen registers (8 lanes) hold 6 by 2 sums, thirty-two hold 8 by 2.
-        let tall = if S::LANES == 8 { 6 } else { 8 };
+        // Sixteen registers (8 lanes) hold 6 by 2 sums, thirty-two hold 8 by 2; of single vectors
+        // twice as many.
+        let tall = (if S::LANES == 8 { 6 } else { 8 }) * (3 - NV);
         let mut i = 0;
+        macro_rules! tile {
+            ($height:expr, $($count:literal)*) => {
+                match $height {
+                    // SAFETY: the caller's promise; `i + height <= k`.
+                    $($count if $count <= tall => unsafe {
+                        self.tile::<S, $count, NV>(simd, i, j, width);
+                    },)*
+                    _ => unreachable!("a tile has 1 to {tall} rows"),
+                }
+            };
+        }
         while i < k {
             let height = (k - i).min(tall);
-            // SAFETY: the caller's promise; `i + height <= k`.
-            unsafe {
-                match height {
-                    1 => self.tile::<S, 1, NV>(simd, i, j, width),
-                    2 => self.tile::<S, 2, NV>(simd, i, j, width),
-                    3 => self.tile::<S, 3, NV>(simd, i, j, width),
-                    4 => self.tile::<S, 4, NV>(simd, i, j, width),
-                    5 => self.tile::<S, 5, NV>(simd, i, j, width),
-                    6 => self.tile::<S, 6, NV>(simd, i, j, width),
-                    7 => self.tile::<S, 7, NV>(simd, i, j, width),
-                    _ => self.tile::<S, 8, NV>(simd, i, j, width),
-                }
-            }
+            tile!(height, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
             i += height;
         }
     }

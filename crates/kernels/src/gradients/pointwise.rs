@@ -109,10 +109,18 @@ pub fn conv2d_input_gradient(
 }
 
 fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    const SIDE: usize = 16;
     let mut turned = vec![0.0; matrix.len()];
-    for (i, row) in matrix.chunks_exact(columns.max(1)).enumerate() {
-        let column = turned.iter_mut().skip(i).step_by(rows.max(1));
-        column.zip(row).for_each(|(to, from)| *to = *from);
+    // Squares, so that neither side jumps over more lines than the first-level cache holds.
+    for (i, j) in
+        (0..rows).step_by(SIDE).flat_map(|i| (0..columns).step_by(SIDE).map(move |j| (i, j)))
+    {
+        let across = j..(j + SIDE).min(columns);
+        for i in i..(i + SIDE).min(rows) {
+            for (j, value) in across.clone().zip(&matrix[i * columns..][across.clone()]) {
+                turned[j * rows + i] = *value;
+            }
+        }
     }
     turned
 }

@@ -143,11 +143,12 @@ fn batch_norms() {
                 .collect();
             let mean: Vec<f32> = means.iter().map(|&mean| mean as f32).collect();
             let inverse_deviation: Vec<f32> = deviations.iter().map(|&d| d as f32).collect();
+            let factor: Vec<f32> =
+                gamma.iter().zip(&deviations).map(|(&g, d)| (f64::from(g) * d) as f32).collect();
             let gated: Vec<f32> = (0..dy.len())
                 .map(|at| {
                     let c = at % channels;
-                    let scale = inverse_deviation[c] * gamma[c];
-                    let y = (x[at] - mean[c]).mul_add(scale, beta[c]);
+                    let y = (x[at] - mean[c]).mul_add(factor[c], beta[c]);
                     let open = activation == Activation::None || (y > 0.0 && y < 6.0);
                     if open { dy[at] } else { 0.0 }
                 })
@@ -158,7 +159,7 @@ fn batch_norms() {
                 let op = BatchNormGradient {
                     mean: &mean,
                     inverse_deviation: &inverse_deviation,
-                    gamma: &gamma,
+                    factor: &factor,
                     beta: &beta,
                     activation,
                     of_batch: true,
