@@ -1,16 +1,18 @@
 //! Batch norm that is not folded takes the activation behind it along, and its gradient the gate
 //! of that activation: each reads and writes the activations once less.
 
+use std::sync::Arc;
+
 use mobilenet_kernels::Activation;
 
 use super::sweep;
-use crate::program::{Affine, Body, Program, Step, ValueId};
+use crate::program::{Affine, Body, Program, Step, Storage, ValueId};
 
 /// An activation moves into the batch norm before it.
 pub(super) fn forward(program: &mut Program) {
     let (uses, producers) = (program.uses(), program.producers());
     let mut dead = vec![false; program.steps.len()];
-    for i in 0..program.steps.len() {
+    for (i, dead) in dead.iter_mut().enumerate() {
         let Body::Affine(affine, activation) = &program.steps[i].body else { continue };
         let (activation, input) = (*activation, program.steps[i].inputs.first());
         if activation == Activation::None || *affine != Affine::identity() {
@@ -29,7 +31,7 @@ pub(super) fn forward(program: &mut Program) {
         *before_activation = activation;
         before.outputs[0] = after.outputs[0];
         before.sources.extend(after.sources.iter().cloned());
-        dead[i] = true;
+        *dead = true;
     }
     sweep(program, &dead);
 }
@@ -69,7 +71,7 @@ fn shift(
     let features = program.root(*gate.inputs.get(1)?);
     let forward = &program.steps[producers[features.0]?];
     let same = |a: Option<&ValueId>, b: Option<&ValueId>| match (a, b) {
-        (Some(&a), Some(&b)) => program.root(a) == program.root(b),
+        (Some(&a), Some(&b)) => is_one(program, a, b),
         _ => false,
     };
     let statistics = if attributes.training { &forward.outputs } else { &forward.inputs };
@@ -80,4 +82,13 @@ fn shift(
         && same(step.inputs.get(3), statistics.get(3))
         && same(step.inputs.get(4), statistics.get(4));
     of_one.then(|| forward.inputs.get(2).copied()).flatten()
+}
+
+/// Whether two values are the same; a constant is a value of its own wherever it is used.
+fn is_one(program: &Program, a: ValueId, b: ValueId) -> bool {
+    let (a, b) = (program.root(a), program.root(b));
+    match (&program.value(a).storage, &program.value(b).storage) {
+        (Storage::Constant(a), Storage::Constant(b)) => Arc::ptr_eq(a, b),
+        _ => a == b,
+    }
 }
