@@ -48,14 +48,20 @@
 mod add;
 mod conv2d;
 mod convert;
-mod depthwise;
+pub(crate) mod depthwise;
 mod fully_connected;
 mod mean;
 mod multiplier;
+pub mod peak;
 mod pooling;
+mod product;
 mod quantization;
+mod records;
 pub mod reference;
+mod rows;
+mod simd;
 mod softmax;
+mod table;
 
 pub use add::Add;
 pub use conv2d::{Conv2d, Conv2dSpec};
@@ -67,3 +73,4 @@ pub use multiplier::Multiplier;
 pub use pooling::{AveragePool, AveragePoolSpec};
 pub use quantization::{Quantization, Rescale, Weights};
 pub use softmax::Softmax;
+pub use table::{KERNELS, Kernel};

@@ -161,15 +161,15 @@ impl Pool {
         });
     }
 
-    /// As [`for_each_chunk_with`](Self::for_each_chunk_with), with `each` floats of `scratch`
+    /// As [`for_each_chunk_with`](Self::for_each_chunk_with), with `each` values of `scratch`
     /// lent to each thread.
     #[allow(clippy::type_complexity)]
-    pub(crate) fn for_each_chunk_scratch<T: Send>(
+    pub(crate) fn for_each_chunk_scratch<T: Send, S: Send>(
         &self,
         data: &mut [T],
         chunk: usize,
-        (scratch, each): (&mut [f32], usize),
-        body: &(dyn Fn(usize, &mut [T], &mut [f32]) + Sync),
+        (scratch, each): (&mut [S], usize),
+        body: &(dyn Fn(usize, &mut [T], &mut [S]) + Sync),
     ) {
         assert!(scratch.len() >= each * self.threads(), "scratch is too short");
         let chunk = chunk.max(1);

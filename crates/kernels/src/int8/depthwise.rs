@@ -1,7 +1,20 @@
 //! Depthwise convolution of bytes: every channel has its own small kernel.
+//!
+//! A dot product of four bytes takes four rows of one column of the kernel. So rows are copied
+//! with their borders, four rows are transposed into quads of bytes, and where three rows of a
+//! kernel leave a byte over, the same quads serve two output rows.
 
-use super::{Multiplier, Rescale, Weights};
-use crate::error::{Error, Result, check_len, product};
+mod body;
+
+pub(crate) use body::{DepthwiseTask, entry};
+
+use super::product::check;
+use super::records::{Lines, Records, split};
+use super::rows::Rows;
+use super::simd::place;
+use super::table::{self, Kernel};
+use super::{Rescale, Weights};
+use crate::error::{Error, Result, product};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::window::Window;
@@ -42,11 +55,40 @@ impl DepthwiseSpec {
 pub struct Depthwise {
     spec: DepthwiseSpec,
     output: [usize; 3],
-    weights: Vec<i32>,
-    bias: Vec<i32>,
-    multipliers: Vec<Multiplier>,
-    zero_point: i32,
-    range: [i32; 2],
+    kernel: &'static Kernel,
+    packed: Packed,
+}
+
+/// Weights as the kernels read them. A row of outputs is cut into blocks of four vectors; with few
+/// channels a block holds several pixels, and blocks repeat after a while.
+#[derive(Clone)]
+pub(crate) struct Packed {
+    rows: Rows,
+    /// Rows of input between output rows.
+    stride: usize,
+    /// Where each column of the kernel lies in a copied row.
+    taps: Vec<usize>,
+    /// Where each row of the kernel lies, in copied rows; as many more as a second output needs.
+    lines: Vec<usize>,
+    /// Output rows that quads serve: 1 or 2.
+    sets: usize,
+    /// Outputs in a row of blocks: a pixel's, or the whole row's.
+    unit: usize,
+    lanes: usize,
+    blocks: Vec<Block>,
+    /// For each block, column of the kernel, quad, pass and set: four vectors.
+    weights: Lines,
+    records: Records,
+}
+
+/// Four vectors of outputs.
+#[derive(Clone)]
+struct Block {
+    /// First byte of its weights.
+    weights: usize,
+    /// Bytes that its largest weight is split into.
+    passes: usize,
+    fast: bool,
 }
 
 impl Depthwise {
@@ -62,20 +104,12 @@ impl Depthwise {
         bias: Option<&[i32]>,
         rescale: Rescale<'_>,
     ) -> Result<Self> {
-        isa.require()?;
+        let kernel = table::pick(isa)?;
         let output = spec.output()?;
         let taps = product("taps", &spec.window.kernel)?;
-        check_len("weights", weights.values, product("weights", &[taps, output[2]])?)?;
-        check_len("bias", bias.unwrap_or(&[]), bias.map_or(0, |_| output[2]))?;
-        Ok(Self {
-            spec,
-            output,
-            weights: (0..weights.values.len()).map(|index| weights.at(index)).collect(),
-            bias: bias.map_or_else(|| vec![0; output[2]], <[i32]>::to_vec),
-            multipliers: rescale.each(output[2])?,
-            zero_point: i32::from(rescale.zero_point),
-            range: rescale.range.map(i32::from),
-        })
+        check(weights, bias, [taps, output[2]])?;
+        let packed = Packed::new(kernel, spec, weights, bias, rescale)?;
+        Ok(Self { spec, output, kernel, packed })
     }
 
     /// Its geometry.
@@ -88,9 +122,24 @@ impl Depthwise {
         self.output
     }
 
+    /// The kernel it runs.
+    pub fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
     /// Bytes of scratch memory that [`run`](Self::run) needs for so many threads.
-    pub fn scratch_len(&self, _threads: usize) -> usize {
-        0
+    pub fn scratch_len(&self, threads: usize) -> usize {
+        threads * self.scratch()
+    }
+
+    fn scratch(&self) -> usize {
+        self.packed.rows.needed(self.strip()) * self.packed.rows.row
+    }
+
+    /// Output rows of a task: an even number whose inputs fit the first-level cache.
+    fn strip(&self) -> usize {
+        let fit = (24 << 10) / (self.packed.rows.row * self.spec.window.stride[0]).max(1);
+        fit.min(self.output[0].div_ceil(4)).next_multiple_of(2).max(2)
     }
 
     /// Computes `output`, `[batch, height, width, channels * multiplier]`, from `input`,
@@ -105,35 +154,148 @@ impl Depthwise {
         batch: usize,
         input: &[u8],
         output: &mut [u8],
-        _scratch: &mut [u8],
+        scratch: &mut [u8],
     ) {
         let [height, width, channels] = self.output;
         let image: usize = self.spec.input.iter().product();
         assert_eq!(input.len(), batch * image, "depthwise input");
         assert_eq!(output.len(), batch * height * width * channels, "depthwise output");
-        pool.for_each_chunk(output, width * channels, &|index, output| {
-            self.row(&input[index / height * image..][..image], index % height, output);
+        let (row, strip) = (width * channels, self.strip());
+        let scratch = (scratch, self.scratch());
+        pool.for_each_chunk_scratch(output, strip * row, scratch, &|index, output, scratch| {
+            let mut first = index * strip;
+            let mut rest = output;
+            while !rest.is_empty() {
+                let (image, y) = (&input[first / height * image..][..image], first % height);
+                let count = (rest.len() / row).min(height - y);
+                let (output, after) = rest.split_at_mut(count * row);
+                let copy = &mut scratch[..self.packed.rows.needed(count) * self.packed.rows.row];
+                self.packed.rows.fill(image, y, copy);
+                let packed = &self.packed;
+                (self.kernel.depthwise)(DepthwiseTask { packed, input: copy, row, output });
+                (first, rest) = (first + count, after);
+            }
         });
     }
+}
 
-    fn row(&self, image: &[u8], y: usize, output: &mut [u8]) {
-        let DepthwiseSpec { input: [height, width, channels], multiplier, window, zero_point } =
-            self.spec;
-        let outputs = self.output[2];
-        let ys = window.taps(0, y, height);
-        for (index, to) in output.iter_mut().enumerate() {
-            let (x, o) = (index / outputs, index % outputs);
-            let xs = window.taps(1, x, width);
-            let mut sum = self.bias[o];
-            for (ky, kx) in (ys.0..ys.1).flat_map(|ky| (xs.0..xs.1).map(move |kx| (ky, kx))) {
-                let iy = (window.start(0, y) + (ky * window.dilation[0]) as isize) as usize;
-                let ix = (window.start(1, x) + (kx * window.dilation[1]) as isize) as usize;
-                let value = image[(iy * width + ix) * channels + o / multiplier];
-                let weight = self.weights[(ky * window.kernel[1] + kx) * outputs + o];
-                sum = sum.wrapping_add((i32::from(value) - i32::from(zero_point)) * weight);
-            }
-            let value = self.multipliers[o].apply(sum).wrapping_add(self.zero_point);
-            *to = value.clamp(self.range[0], self.range[1]) as u8;
+impl Packed {
+    fn new(
+        kernel: &Kernel,
+        spec: DepthwiseSpec,
+        weights: Weights<'_>,
+        bias: Option<&[i32]>,
+        rescale: Rescale<'_>,
+    ) -> Result<Self> {
+        let [_, width, channels] = spec.output()?;
+        let DepthwiseSpec { input, multiplier, window, zero_point } = spec;
+        let block = 4 * kernel.lanes;
+        let phases = window.stride[1];
+        let rows = Rows::new(input, window, (multiplier, phases), (width, block), zero_point)?;
+        // Two output rows share quads where a quad holds the rows of both.
+        let sets =
+            if window.dilation[0] == 1 && window.kernel[0] + window.stride[0] <= 4 { 2 } else { 1 };
+        let lines = window.kernel[0] + (sets - 1) * window.stride[0];
+        let few = channels < block;
+        let unit = if few { width * channels } else { channels };
+        let repeat = if few { channels / divisor(channels, block) } else { usize::MAX };
+        let blocks = unit.div_ceil(block).min(repeat);
+        let records = Records::new(kernel.lanes, 4 * blocks, &rescale)?;
+        let mut result = Self {
+            taps: (0..window.kernel[1]).map(|kx| rows.tap(kx)).collect(),
+            lines: (0..lines).map(|line| line * window.dilation[0] * rows.row).collect(),
+            rows,
+            stride: window.stride[0],
+            sets,
+            unit,
+            lanes: kernel.lanes,
+            blocks: Vec::new(),
+            weights: Lines::default(),
+            records,
+        };
+        let each = rescale.each(channels)?;
+        let source = Source { spec, channels, weights };
+        let mut bytes = Vec::new();
+        for index in 0..blocks {
+            result.records.fill(4 * index, 4, |output| {
+                let channel = (index * block + output) % channels;
+                let inside = few || index * block + output < channels;
+                inside.then(|| (source.bias(channel, bias), each[channel]))
+            });
+            let fast = result.records.is_fast(4 * index..4 * index + 4);
+            let (start, passes) = (bytes.len(), result.push(&source, index, &mut bytes));
+            result.blocks.push(Block { weights: start, passes, fast });
         }
+        result.weights = Lines::zeros(bytes.len());
+        result.weights.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
+        Ok(result)
     }
+
+    /// Appends the weights of a block; gives the passes they need.
+    fn push(&self, source: &Source<'_>, index: usize, bytes: &mut Vec<i8>) -> usize {
+        let block = 4 * self.lanes;
+        // Lanes beyond the channels of a pixel have weights too; their sums are not stored.
+        let channel = |output: usize| (index * block + output) % source.channels;
+        let largest = (0..block).flat_map(|output| source.parts(channel(output))).max();
+        let passes = largest.unwrap_or(1).max(1);
+        let quads = self.lines.len().div_ceil(4);
+        for kx in 0..self.taps.len() {
+            for (quad, pass, set) in
+                crate::depthwise::reference::positions([quads, passes, self.sets])
+            {
+                for (vector, lane) in (0..block).map(|i| (i / self.lanes, i % self.lanes)) {
+                    let channel = channel(place(4, vector, lane));
+                    bytes.extend((0..4).map(|line| {
+                        let ky = (4 * quad + line).wrapping_sub(set * self.stride);
+                        source.part(pass, [ky, kx, channel])
+                    }));
+                }
+            }
+        }
+        passes
+    }
+}
+
+/// The weights that are packed.
+struct Source<'a> {
+    spec: DepthwiseSpec,
+    channels: usize,
+    weights: Weights<'a>,
+}
+
+impl Source<'_> {
+    fn weight(&self, [ky, kx, channel]: [usize; 3]) -> i32 {
+        let [height, width] = self.spec.window.kernel;
+        if ky >= height {
+            return 0;
+        }
+        self.weights.at((ky * width + kx) * self.channels + channel)
+    }
+
+    /// What pass `pass` multiplies by.
+    fn part(&self, pass: usize, at: [usize; 3]) -> i8 {
+        split(self.weight(at)).nth(pass).unwrap_or(0)
+    }
+
+    /// The bytes that each weight of a channel is split into.
+    fn parts(&self, channel: usize) -> impl Iterator<Item = usize> {
+        let [height, width] = self.spec.window.kernel;
+        (0..height * width)
+            .map(move |tap| split(self.weight([tap / width, tap % width, channel])).count())
+    }
+
+    /// The bias of a channel with the zero point of the inputs taken in.
+    fn bias(&self, channel: usize, bias: Option<&[i32]>) -> i32 {
+        let [height, width] = self.spec.window.kernel;
+        let sum = (0..height * width).fold(0i32, |sum, tap| {
+            sum.wrapping_add(self.weight([tap / width, tap % width, channel]))
+        });
+        let bias = bias.map_or(0, |bias| bias[channel]);
+        bias.wrapping_sub(sum.wrapping_mul(i32::from(self.spec.zero_point)))
+    }
+}
+
+/// Greatest common divisor.
+fn divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { divisor(b, a % b) }
 }

@@ -1,0 +1,92 @@
+//! Dot products of bytes by instruction set. As in the kernels of floats, a token is proof that
+//! the CPU has the instructions, and bodies are generic, always inlined, and compiled for an
+//! instruction set inside [`Bytes::call`].
+//!
+//! Sums come in blocks of four vectors. Lane `i` of vector `v` of a block of `n` vectors belongs to
+//! output `4 n (i / 4) + 4 v + i % 4` ([`place`]): the order in which packing 32 bits to 8 within
+//! runs of 128 bits puts neighbours next to each other.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512Vnni;
+pub(crate) use portable::Portable;
+
+/// The output of lane `lane` of vector `vector` in a block of `vectors`.
+#[inline(always)]
+pub(crate) fn place(vectors: usize, vector: usize, lane: usize) -> usize {
+    4 * vectors * (lane / 4) + 4 * vector + lane % 4
+}
+
+/// A computation to compile for an instruction set.
+pub(crate) trait Body {
+    /// Runs it. Implementations are `#[inline(always)]`, and so is what they call.
+    fn run<S: Bytes>(self, simd: S);
+}
+
+/// Dot products of four bytes in each 32-bit lane; a value is proof that the CPU can.
+pub(crate) trait Bytes: Copy + Send + Sync + 'static {
+    /// Sums in one vector.
+    const LANES: usize;
+    /// Sums.
+    type V: Copy;
+    /// Four inputs for each lane.
+    type A: Copy;
+    /// Four weights for each lane.
+    type W: Copy;
+    /// What rescaling a vector needs, loaded.
+    type C: Copy;
+
+    /// The token, if the CPU has the instructions.
+    fn new() -> Option<Self>;
+    /// Runs `body` compiled for this instruction set.
+    fn call<B: Body>(self, body: B);
+
+    /// # Safety
+    /// `LANES` integers must be readable at `from`.
+    unsafe fn load(self, from: *const i32) -> Self::V;
+    /// The same four inputs for every lane.
+    /// # Safety
+    /// Four bytes must be readable at `from`.
+    unsafe fn spread(self, from: *const u8) -> Self::A;
+    /// # Safety
+    /// `4 * LANES` bytes must be readable at `from`.
+    unsafe fn weights(self, from: *const i8) -> Self::W;
+    /// A byte from each of four rows for each lane of a block, in the order of [`place`].
+    /// # Safety
+    /// `4 * LANES` bytes must be readable at each pointer.
+    unsafe fn quads(self, rows: [*const u8; 4]) -> [Self::A; 4];
+    /// `sum` and the products of the lane's four inputs and weights; wraps.
+    fn dot(self, sum: Self::V, a: Self::A, w: Self::W) -> Self::V;
+
+    /// # Safety
+    /// `from` points to a record of [`Records`](super::records::Records).
+    unsafe fn constants(self, from: *const i32) -> Self::C;
+    /// Sums to output values, not yet held to a range. With `FAST` values below the zero point
+    /// may come out as any others below it, and every shift goes down by 1 to 21.
+    fn rescale<const FAST: bool>(self, sum: Self::V, c: &Self::C) -> Self::V;
+
+    /// Writes `rows` rows of `valid` bytes, `stride` apart: blocks of `NV` vectors, `4 / NV` of
+    /// them in `group`.
+    /// # Safety
+    /// Those bytes must be writable; `rows <= 4 / NV` and `valid <= 4 * LANES / (4 / NV)`.
+    unsafe fn store<const NV: usize>(self, group: [Self::V; 4], to: Target, range: [u8; 2]);
+}
+
+/// Where a group of sums is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// First byte of the first row.
+    pub(crate) to: *mut u8,
+    /// Bytes between rows.
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    /// Bytes of each row.
+    pub(crate) valid: usize,
+}

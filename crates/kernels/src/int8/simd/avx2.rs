@@ -1,0 +1,184 @@
+//! AVX2: eight sums, bytes widened to 16 bits (`vpmaddubsw` would saturate).
+
+use super::{Body, Bytes, Target, place};
+use crate::int8::records::Field;
+use std::arch::x86_64::*;
+
+/// Proof that the CPU has AVX2.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+#[target_feature(enable = "avx2")]
+fn compiled<B: Body>(simd: Avx2, body: B) {
+    body.run(simd);
+}
+
+/// What rescaling eight sums needs; of pairs the second is for odd lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants {
+    mantissa: [__m256i; 2],
+    rounding: [__m256i; 2],
+    down: __m256i,
+    right: __m256i,
+    left: __m256i,
+    zero: __m256i,
+}
+
+/// Bytes 0 and 2, and 1 and 3, of each lane in 16 bits.
+type Halves = [__m256i; 2];
+
+#[inline(always)]
+fn unsigned(x: __m256i) -> Halves {
+    // SAFETY: only a token's methods call this.
+    unsafe { [_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(x)] }
+}
+
+impl Avx2 {
+    /// `zero + sum * multiplier`, for shifts down.
+    #[inline(always)]
+    fn fast(self, sum: __m256i, c: &Constants) -> __m256i {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let odd = _mm256_srli_epi64::<32>(sum);
+            let even = _mm256_add_epi64(_mm256_mul_epi32(sum, c.mantissa[0]), c.rounding[0]);
+            let odd = _mm256_add_epi64(_mm256_mul_epi32(odd, c.mantissa[1]), c.rounding[1]);
+            let high = _mm256_blend_epi32::<0xaa>(_mm256_srli_epi64::<32>(even), odd);
+            _mm256_srav_epi32(high, c.down)
+        }
+    }
+
+    /// `zero + sum * multiplier`, for every shift and sign.
+    #[inline(always)]
+    fn any(self, sum: __m256i, c: &Constants) -> __m256i {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let (one, half) = (_mm256_set1_epi32(1), _mm256_set1_epi64x(1 << 30));
+            let even = _mm256_sllv_epi32(sum, c.left);
+            let odd = _mm256_srli_epi64::<32>(even);
+            let even = _mm256_add_epi64(_mm256_mul_epi32(even, c.mantissa[0]), half);
+            let odd = _mm256_add_epi64(_mm256_mul_epi32(odd, c.mantissa[1]), half);
+            let (even, odd) = (_mm256_srli_epi64::<31>(even), _mm256_slli_epi64::<1>(odd));
+            let x = _mm256_blend_epi32::<0xaa>(even, odd);
+            let mask = _mm256_sub_epi32(_mm256_sllv_epi32(one, c.right), one);
+            let threshold =
+                _mm256_add_epi32(_mm256_srli_epi32::<1>(mask), _mm256_srli_epi32::<31>(x));
+            let up = _mm256_cmpgt_epi32(_mm256_and_si256(x, mask), threshold);
+            let x = _mm256_srav_epi32(x, c.right);
+            _mm256_add_epi32(_mm256_sub_epi32(x, up), c.zero)
+        }
+    }
+}
+
+impl Bytes for Avx2 {
+    const LANES: usize = 8;
+    type V = __m256i;
+    type A = Halves;
+    type W = Halves;
+    type C = Constants;
+
+    #[inline(always)]
+    fn new() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+
+    #[inline(always)]
+    fn call<B: Body>(self, body: B) {
+        // SAFETY: the token proves the features.
+        unsafe { compiled(self, body) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const i32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn spread(self, from: *const u8) -> Halves {
+        // SAFETY: the caller's promise.
+        unsigned(unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) })
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const i8) -> Halves {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let x = _mm256_loadu_si256(from.cast());
+            [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x)), _mm256_srai_epi16::<8>(x)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quads(self, rows: [*const u8; 4]) -> [Halves; 4] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, b, c, d] = rows.map(|row| _mm256_loadu_si256(row.cast()));
+            let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
+            let (ab_high, cd_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
+            [
+                unsigned(_mm256_unpacklo_epi16(ab, cd)),
+                unsigned(_mm256_unpackhi_epi16(ab, cd)),
+                unsigned(_mm256_unpacklo_epi16(ab_high, cd_high)),
+                unsigned(_mm256_unpackhi_epi16(ab_high, cd_high)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m256i, a: Halves, w: Halves) -> __m256i {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a[0], w[0]));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(a[1], w[1]))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn constants(self, from: *const i32) -> Constants {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let at = |field: Field| self.load(from.add(field.start(Self::LANES)));
+            // Products read even lanes: a word further on those are the odd ones.
+            let odd = self.load(from.add(Field::Mantissa.start(Self::LANES) + 1));
+            Constants {
+                mantissa: [at(Field::Mantissa), odd],
+                rounding: [at(Field::Even), at(Field::Odd)],
+                down: at(Field::Down),
+                right: at(Field::Right),
+                left: at(Field::Left),
+                zero: at(Field::Zero),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn rescale<const FAST: bool>(self, sum: __m256i, c: &Constants) -> __m256i {
+        if FAST { self.fast(sum, c) } else { self.any(sum, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const NV: usize>(self, group: [__m256i; 4], to: Target, range: [u8; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, b, c, d] = group;
+            let x = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+            let x = _mm256_max_epu8(x, _mm256_set1_epi8(range[0] as i8));
+            let x = _mm256_min_epu8(x, _mm256_set1_epi8(range[1] as i8));
+            if NV == 4 && to.valid == 32 {
+                return _mm256_storeu_si256(to.to.cast(), x);
+            }
+            // Each 128 bits hold four outputs of each vector of the group in turn.
+            let mut bytes = [0u8; 32];
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x);
+            for row in 0..to.rows {
+                for run in 0..2 * NV {
+                    let from = 16 * (run / NV) + 4 * (row * NV + run % NV);
+                    let at = place(NV, run % NV, 4 * (run / NV));
+                    let count = to.valid.saturating_sub(at).min(4);
+                    let output = to.to.add(row * to.stride + at);
+                    std::ptr::copy_nonoverlapping(bytes.as_ptr().add(from), output, count);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! AVX-512 with VNNI: sixteen sums, four products in each by one instruction.
+
+use super::{Body, Bytes, Target};
+use crate::int8::records::Field;
+use std::arch::x86_64::*;
+
+/// Proof that the CPU has AVX-512 F, BW, DQ, VL and VNNI.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512Vnni(());
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2")]
+fn compiled<B: Body>(simd: Avx512Vnni, body: B) {
+    body.run(simd);
+}
+
+/// What rescaling sixteen sums needs; of pairs the second is for odd lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants {
+    mantissa: [__m512i; 2],
+    rounding: [__m512i; 2],
+    down: __m512i,
+    right: __m512i,
+    left: __m512i,
+    zero: __m512i,
+}
+
+impl Avx512Vnni {
+    /// `zero + sum * multiplier`, for shifts down.
+    #[inline(always)]
+    fn fast(self, sum: __m512i, c: &Constants) -> __m512i {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let odd = _mm512_srli_epi64::<32>(sum);
+            let even = _mm512_add_epi64(_mm512_mul_epi32(sum, c.mantissa[0]), c.rounding[0]);
+            let odd = _mm512_add_epi64(_mm512_mul_epi32(odd, c.mantissa[1]), c.rounding[1]);
+            // The upper halves of all products.
+            let high = _mm512_castps_si512(_mm512_mask_movehdup_ps(
+                _mm512_castsi512_ps(odd),
+                0x5555,
+                _mm512_castsi512_ps(even),
+            ));
+            _mm512_srav_epi32(high, c.down)
+        }
+    }
+
+    /// `zero + sum * multiplier`, for every shift and sign.
+    #[inline(always)]
+    fn any(self, sum: __m512i, c: &Constants) -> __m512i {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let (one, half) = (_mm512_set1_epi32(1), _mm512_set1_epi64(1 << 30));
+            let even = _mm512_sllv_epi32(sum, c.left);
+            let odd = _mm512_srli_epi64::<32>(even);
+            let even = _mm512_add_epi64(_mm512_mul_epi32(even, c.mantissa[0]), half);
+            let odd = _mm512_add_epi64(_mm512_mul_epi32(odd, c.mantissa[1]), half);
+            let (even, odd) = (_mm512_srli_epi64::<31>(even), _mm512_slli_epi64::<1>(odd));
+            let x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
+            let mask = _mm512_sub_epi32(_mm512_sllv_epi32(one, c.right), one);
+            let threshold =
+                _mm512_add_epi32(_mm512_srli_epi32::<1>(mask), _mm512_srli_epi32::<31>(x));
+            let up = _mm512_cmpgt_epi32_mask(_mm512_and_si512(x, mask), threshold);
+            let x = _mm512_srav_epi32(x, c.right);
+            _mm512_add_epi32(_mm512_mask_add_epi32(x, up, x, one), c.zero)
+        }
+    }
+}
+
+#[inline(always)]
+fn mask(count: usize) -> __mmask64 {
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+}
+
+impl Bytes for Avx512Vnni {
+    const LANES: usize = 16;
+    type V = __m512i;
+    type A = __m512i;
+    type W = __m512i;
+    type C = Constants;
+
+    #[inline(always)]
+    fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx2");
+        has.then_some(Self(()))
+    }
+
+    #[inline(always)]
+    fn call<B: Body>(self, body: B) {
+        // SAFETY: the token proves the features.
+        unsafe { compiled(self, body) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const i32) -> __m512i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn spread(self, from: *const u8) -> __m512i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(self, from: *const i8) -> __m512i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn quads(self, rows: [*const u8; 4]) -> [__m512i; 4] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, b, c, d] = rows.map(|row| _mm512_loadu_si512(row.cast()));
+            let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
+            let (ab_high, cd_high) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
+            [
+                _mm512_unpacklo_epi16(ab, cd),
+                _mm512_unpackhi_epi16(ab, cd),
+                _mm512_unpacklo_epi16(ab_high, cd_high),
+                _mm512_unpackhi_epi16(ab_high, cd_high),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m512i, a: __m512i, w: __m512i) -> __m512i {
+        // SAFETY: the token proves the features.
+        unsafe { _mm512_dpbusd_epi32(sum, a, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn constants(self, from: *const i32) -> Constants {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let at = |field: Field| self.load(from.add(field.start(Self::LANES)));
+            // Products read even lanes: a word further on those are the odd ones.
+            let odd = self.load(from.add(Field::Mantissa.start(Self::LANES) + 1));
+            Constants {
+                mantissa: [at(Field::Mantissa), odd],
+                rounding: [at(Field::Even), at(Field::Odd)],
+                down: at(Field::Down),
+                right: at(Field::Right),
+                left: at(Field::Left),
+                zero: at(Field::Zero),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn rescale<const FAST: bool>(self, sum: __m512i, c: &Constants) -> __m512i {
+        if FAST { self.fast(sum, c) } else { self.any(sum, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const NV: usize>(self, group: [__m512i; 4], to: Target, range: [u8; 2]) {
+        // SAFETY: the caller's promise; masked bytes are not touched.
+        unsafe {
+            let [a, b, c, d] = group;
+            let x = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+            let x = _mm512_max_epu8(x, _mm512_set1_epi8(range[0] as i8));
+            let x = _mm512_min_epu8(x, _mm512_set1_epi8(range[1] as i8));
+            let row = |index: usize| to.to.add(index * to.stride).cast::<i8>();
+            if NV == 4 {
+                if to.valid == 64 {
+                    _mm512_storeu_si512(row(0).cast(), x);
+                } else {
+                    _mm512_mask_storeu_epi8(row(0), mask(to.valid), x);
+                }
+                return;
+            }
+            let x = if NV == 2 {
+                _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x)
+            } else {
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                _mm512_permutexvar_epi32(order, x)
+            };
+            let per = 4 / NV;
+            let width = 64 / per;
+            if to.valid == width && to.stride == width && to.rows == per {
+                _mm512_storeu_si512(row(0).cast(), x);
+            } else if NV == 2 {
+                let halves = [_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64::<1>(x)];
+                for (index, half) in halves.into_iter().enumerate().take(to.rows) {
+                    _mm256_mask_storeu_epi8(row(index), mask(to.valid) as __mmask32, half);
+                }
+            } else {
+                let quarters = [
+                    _mm512_castsi512_si128(x),
+                    _mm512_extracti32x4_epi32::<1>(x),
+                    _mm512_extracti32x4_epi32::<2>(x),
+                    _mm512_extracti32x4_epi32::<3>(x),
+                ];
+                for (index, quarter) in quarters.into_iter().enumerate().take(to.rows) {
+                    _mm_mask_storeu_epi8(row(index), mask(to.valid) as __mmask16, quarter);
+                }
+            }
+        }
+    }
+}

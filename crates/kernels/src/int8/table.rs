@@ -1,0 +1,66 @@
+//! The table of kernels of bytes: one line for each instruction set, best first.
+
+use super::depthwise::{self, DepthwiseTask};
+use super::peak;
+use super::product::{self, ProductTask};
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512Vnni};
+use super::simd::{Bytes, Portable};
+use crate::error::{Error, Result};
+use crate::isa::Isa;
+
+/// Kernels of bytes for one instruction set.
+#[derive(Debug)]
+pub struct Kernel {
+    /// `{dtype}_{rows}x{outputs}__{instructions}`.
+    pub name: &'static str,
+    /// The instruction set by whose name it is chosen; the CPU may need more than that.
+    pub isa: Isa,
+    /// Sums in one vector.
+    pub lanes: usize,
+    /// Vectors in the widest panel of outputs.
+    pub(crate) vectors: usize,
+    pub(crate) available: fn() -> bool,
+    pub(crate) product: fn(ProductTask<'_>),
+    pub(crate) depthwise: fn(DepthwiseTask<'_>),
+    pub(crate) peak: fn(),
+}
+
+macro_rules! kernels {
+    ($($(#[$only:meta])* $name:literal $isa:ident $token:ident $vectors:literal $tiles:tt;)*) => {
+        &[$($(#[$only])* kernel!($name $isa $token $vectors $tiles),)*]
+    };
+}
+
+macro_rules! kernel {
+    ($name:literal $isa:ident $token:ident $vectors:literal [$m4:literal, $m2:literal, $m1:literal]) => {
+        Kernel {
+            name: $name,
+            isa: Isa::$isa,
+            lanes: $token::LANES,
+            vectors: $vectors,
+            available: || $token::new().is_some(),
+            product: product::entry::<$token, $m4, $m2, $m1>,
+            depthwise: depthwise::entry::<$token>,
+            peak: peak::entry::<$token>,
+        }
+    };
+}
+
+/// Every kernel of this build; rows of tiles of four, two and one vectors at the end.
+#[rustfmt::skip]
+pub static KERNELS: &[Kernel] = kernels! {
+    #[cfg(target_arch = "x86_64")]
+    "u8_6x64__avx512vnni" Avx512 Avx512Vnni 4 [6, 12, 12];
+    #[cfg(target_arch = "x86_64")]
+    "u8_4x16__avx2" Avx2 Avx2 2 [1, 4, 6];
+    "u8_4x16__portable" Portable Portable 2 [1, 4, 4];
+};
+
+/// The kernel for an instruction set: its own, or the next that the CPU has.
+pub(crate) fn pick(isa: Isa) -> Result<&'static Kernel> {
+    let rank = |isa: Isa| Isa::ALL.iter().position(|&other| other == isa);
+    let from = rank(isa.require()?);
+    let kernel = KERNELS.iter().find(|kernel| rank(kernel.isa) >= from && (kernel.available)());
+    kernel.ok_or_else(|| Error::kernel(format!("{isa} has no kernel of bytes")))
+}
