@@ -10,7 +10,7 @@ mod path;
 mod reader;
 mod writer;
 
-pub use reader::{Entry, archive_error, read, unpack};
+pub use reader::{Entry, archive_error, detect, read, unpack};
 pub use writer::{Compression, write};
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::{local, remote};
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -55,7 +57,7 @@ pub struct Attempt {
 /// An error of resolving a handle or of the cache.
 ///
 /// `Display` names the handle, path or URL, says what happened and, where known, what to do. An
-/// error of [`Hub::resolve`](crate::Hub::resolve) lists every resolver that was tried, one a line.
+/// error of [`Hub::resolve`](crate::Hub::resolve) says what each resolver failed at.
 ///
 /// ```
 /// use mobilenet_hub::{ErrorKind, Handle};
@@ -118,17 +120,29 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        // Resolvers that say the same share a line.
-        for group in self.0.attempts.chunk_by(|a, b| a.reason == b.reason) {
-            let names: Vec<_> = group.iter().map(|attempt| attempt.resolver).collect();
-            let Some(Attempt { reason, failure, .. }) = group.first() else { continue };
-            let how = if failure.is_some() { "failed" } else { "declined" };
-            write!(f, "\n  {} {how}: {reason}", names.join(", "))?;
-        }
+        write_attempts(f, &self.0.attempts)?;
         match &self.0.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
         }
+    }
+}
+
+/// What went wrong, resolver by resolver; that others declined is worth a word only where none
+/// failed.
+fn write_attempts(f: &mut fmt::Formatter<'_>, attempts: &[Attempt]) -> fmt::Result {
+    let any_failed = attempts.iter().any(|attempt| attempt.failure.is_some());
+    let telling = |attempt: &&Attempt| {
+        let declined = ![local::NOT_A_PATH, remote::NOT_A_URL].contains(&attempt.reason.as_str());
+        if any_failed { attempt.failure.is_some() } else { declined }
+    };
+    let mut told: Vec<_> = attempts.iter().filter(telling).collect();
+    told.dedup_by(|a, b| a.reason == b.reason);
+    match told.as_slice() {
+        [one] => write!(f, ": {}", one.reason),
+        many => many
+            .iter()
+            .try_for_each(|attempt| write!(f, "\n  {}: {}", attempt.resolver, attempt.reason)),
     }
 }
 

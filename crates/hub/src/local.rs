@@ -1,10 +1,12 @@
-//! Modules that are on this machine already: the resolvers for a folder and for an archive file.
+//! Modules that are on this machine already: the resolvers for a folder, for an archive file and
+//! for a single file of a model.
 //!
 //! A folder is the user's own: links in it are followed. An archive file is unpacked in memory.
+//! What a file means is found out by who reads it; here only archives are told from the rest.
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mobilenet_formats::{self as formats, Limits};
 
@@ -16,14 +18,20 @@ use crate::{Error, ErrorKind, Handle, Result, complete};
 /// Folders within folders; a link that leads back up ends here.
 pub(crate) const DEPTH: usize = 32;
 
-const NOT_LOCAL: Outcome = Outcome::Declined("not a path");
+/// Why a URL is none of the business of the resolvers here.
+pub(crate) const NOT_A_PATH: &str = "not a path";
+const NOT_LOCAL: Outcome = Outcome::Declined(NOT_A_PATH);
+const NOTHING: &str = "no such file or folder";
 
-/// A folder with `saved_model.pb` in it.
+/// A folder with a model in it.
 pub(crate) fn folder(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     let Some(path) = handle.path() else { return Ok(NOT_LOCAL) };
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Ok(Outcome::Declined("not a folder")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Outcome::Declined(NOTHING));
+        }
         Err(error) => return Err(at(path, "look at it", error)),
     }
     let limits = &hub.options().limits;
@@ -42,14 +50,82 @@ pub(crate) fn folder(hub: &Hub, handle: &Handle) -> Result<Outcome> {
 /// A tar or tar.gz file of such a folder.
 pub(crate) fn archive(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     let Some(path) = handle.path() else { return Ok(NOT_LOCAL) };
-    let metadata = fs::metadata(path).at(path, "look at it")?;
-    if !metadata.is_file() {
-        return Ok(Outcome::Declined("not a file"));
+    if !path.is_file() {
+        return Ok(Outcome::Declined(if path.exists() { "not a file" } else { NOTHING }));
+    }
+    if !formats::archive::detect(&head(path)?) {
+        return Ok(Outcome::Declined("neither gzip nor tar"));
     }
     let bytes = read_at_most(path, hub.options().download_bytes)?;
     let files = formats::archive::read(&bytes, &hub.options().limits)
         .map_err(|error| Error::from(error.within(path.display().to_string())))?;
     whole(ModuleDir::memory(handle.clone(), files), path).map(Outcome::Found)
+}
+
+/// As many bytes as it takes to know an archive.
+const HEAD_BYTES: u64 = 512;
+
+fn head(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = fs::File::open(path).at(path, "open it")?;
+    file.take(HEAD_BYTES).read_to_end(&mut head).at(path, "read it")?;
+    Ok(head)
+}
+
+/// Any other file, with those beside it that belong to it. The prefix of a checkpoint, which
+/// names no file itself, means its index.
+pub(crate) fn file(hub: &Hub, handle: &Handle) -> Result<Outcome> {
+    let Some(path) = handle.path() else { return Ok(NOT_LOCAL) };
+    let index = PathBuf::from(format!("{}.index", path.display()));
+    let path = if !path.exists() && index.is_file() { &index } else { path };
+    if !path.is_file() {
+        return Ok(Outcome::Declined(if path.exists() { "not a file" } else { NOTHING }));
+    }
+    if formats::archive::detect(&head(path)?) {
+        return Ok(Outcome::Declined("an archive"));
+    }
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Ok(Outcome::Declined("a name that is no UTF-8"));
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if name == "saved_model.pb" {
+        let files = list(folder, DEPTH, |path| fs::metadata(path), &hub.options().limits)?;
+        let module = ModuleDir::folder(handle.clone(), folder.to_owned(), files);
+        return whole(module, folder).map(Outcome::Found);
+    }
+    let files = family(folder, name, &hub.options().limits)?;
+    let module = ModuleDir::file(handle.clone(), folder.to_owned(), files, name.to_owned());
+    Ok(Outcome::Found(module))
+}
+
+/// The file `name` of `folder` and the files beside it that belong to it.
+fn family(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<ModuleFile>> {
+    let mut walk = Walk { stat: |path| fs::metadata(path), limits, files: Vec::new() };
+    for entry in fs::read_dir(folder).at(folder, "list it")? {
+        let path = entry.at(folder, "list it")?.path();
+        let Some(other) = path.file_name().and_then(|other| other.to_str()) else { continue };
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if metadata.is_file() && belongs(other, name) {
+            walk.file(ModuleFile { path: other.to_owned(), size: metadata.len() }, folder)?;
+        }
+    }
+    Ok(walk.files)
+}
+
+/// Whether the file `other` is, or belongs to, the file `name` beside it: the parts of a checkpoint,
+/// what is called like it with something behind (`model.onnx.data`), the shards of a `model.json`.
+fn belongs(other: &str, name: &str) -> bool {
+    let checkpoint = |name: &str| -> Option<usize> {
+        let end = [".index", ".meta"].iter().find(|end| name.ends_with(**end));
+        end.map(|end| name.len() - end.len()).or_else(|| name.find(".data-"))
+    };
+    let of_checkpoint = || match (checkpoint(name), checkpoint(other)) {
+        (Some(a), Some(b)) => name.get(..a) == other.get(..b),
+        _ => false,
+    };
+    let shard = || name.ends_with(".json") && other.ends_with(".bin");
+    other.starts_with(name) || of_checkpoint() || shard()
 }
 
 fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
@@ -64,7 +140,15 @@ fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Refuses a SavedModel with a part missing; other formats are judged by who reads them.
 fn whole(module: ModuleDir, path: &Path) -> Result<ModuleDir> {
+    let files = module.files();
+    let saved_model = |file: &ModuleFile| {
+        file.path.ends_with("saved_model.pb") || file.path.starts_with("variables/")
+    };
+    if !files.is_empty() && !files.iter().any(saved_model) {
+        return Ok(module);
+    }
     match lack(&module) {
         None => Ok(module),
         Some(reason) => {

@@ -42,6 +42,7 @@ pub struct ModuleDir(Arc<Inner>);
 struct Inner {
     handle: Handle,
     files: Files,
+    main: Option<String>,
     checksum: OnceLock<Checksum>,
 }
 
@@ -63,15 +64,26 @@ impl ModuleDir {
     /// A module in the folder `root`; `files` are sorted here.
     pub(crate) fn folder(handle: Handle, root: PathBuf, mut files: Vec<ModuleFile>) -> Self {
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Self::new(handle, Files::Folder { root, files, last: Mutex::default() })
+        Self::new(handle, Files::Folder { root, files, last: Mutex::default() }, None)
+    }
+
+    /// As [`Self::folder`], for a handle that names the file `main` in it.
+    pub(crate) fn file(
+        handle: Handle,
+        root: PathBuf,
+        mut files: Vec<ModuleFile>,
+        main: String,
+    ) -> Self {
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Self::new(handle, Files::Folder { root, files, last: Mutex::default() }, Some(main))
     }
 
     pub(crate) fn memory(handle: Handle, files: MemoryFiles) -> Self {
-        Self::new(handle, Files::Memory(files))
+        Self::new(handle, Files::Memory(files), None)
     }
 
-    fn new(handle: Handle, files: Files) -> Self {
-        ModuleDir(Arc::new(Inner { handle, files, checksum: OnceLock::new() }))
+    fn new(handle: Handle, files: Files, main: Option<String>) -> Self {
+        ModuleDir(Arc::new(Inner { handle, files, main, checksum: OnceLock::new() }))
     }
 
     /// With a checksum that is known already.
@@ -83,6 +95,12 @@ impl ModuleDir {
     /// The handle it was resolved from.
     pub fn handle(&self) -> &Handle {
         &self.0.handle
+    }
+
+    /// The file the handle names, where it names one file and not a folder or an archive. The
+    /// others are what belongs to it: a checkpoint's shards, a model's external weights.
+    pub fn main_file(&self) -> Option<&str> {
+        self.0.main.as_deref()
     }
 
     /// The folder the files are in; `None` when they are in memory.

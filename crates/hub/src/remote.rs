@@ -16,7 +16,9 @@ use crate::resolve::{Hub, Outcome};
 use crate::store::{State, open};
 use crate::{Error, ErrorKind, Handle, Result};
 
-const NOT_REMOTE: Outcome = Outcome::Declined("not a URL");
+/// Why a path is none of the business of the resolvers here.
+pub(crate) const NOT_A_URL: &str = "not a URL";
+const NOT_REMOTE: Outcome = Outcome::Declined(NOT_A_URL);
 
 /// A module that has been downloaded before.
 pub(crate) fn cached(hub: &Hub, handle: &Handle) -> Result<Outcome> {

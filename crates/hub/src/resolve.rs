@@ -29,6 +29,7 @@ struct Resolver {
 const RESOLVERS: &[Resolver] = &[
     Resolver { name: "folder", resolve: local::folder },
     Resolver { name: "archive file", resolve: local::archive },
+    Resolver { name: "model file", resolve: local::file },
     Resolver { name: "cache", resolve: remote::cached },
     Resolver { name: "archive URL", resolve: |hub, url| remote::fetch(hub, url, forms::archive) },
     Resolver { name: "Kaggle", resolve: |hub, url| remote::fetch(hub, url, forms::kaggle) },

@@ -95,6 +95,17 @@ pub fn unpack<E: From<Error>>(
     }
 }
 
+/// Whether a file that begins with `head`, its first 512 bytes, is an archive.
+///
+/// ```
+/// assert!(mobilenet_formats::archive::detect(&[0x1f, 0x8b, 8]));
+/// assert!(!mobilenet_formats::archive::detect(b"\x89HDF\r\n\x1a\n"));
+/// ```
+#[must_use]
+pub fn detect(head: &[u8]) -> bool {
+    is_gzip(head).is_ok()
+}
+
 /// Whether the archive is compressed, by its first bytes.
 fn is_gzip(head: &[u8]) -> Result<bool> {
     let is_tar = || head.len() == HEAD_BYTES && tar::Header::from_byte_slice(head).cksum().is_ok();
