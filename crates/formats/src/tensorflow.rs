@@ -17,6 +17,31 @@ pub use saved_model::{MetaGraph, SavedModel};
 
 use crate::{Limits, Result, wire};
 
+/// Whether `bytes` look like a frozen graph: a `GraphDef` begins with a node, and a node with its
+/// name and its op.
+#[must_use]
+pub fn detect_graph_def(bytes: &[u8]) -> bool {
+    let mut cursor = wire::Cursor::new(bytes);
+    let Ok([0x0a]) = cursor.array() else { return false };
+    let node = cursor.varint_len().and_then(|len| cursor.take(len));
+    node.is_ok_and(|node| {
+        let mut node = wire::Cursor::new(node);
+        is_text_field(&mut node, 0x0a) && is_text_field(&mut node, 0x12)
+    })
+}
+
+/// Whether the next field has this one-byte tag and holds a short text.
+fn is_text_field(cursor: &mut wire::Cursor<'_>, tag: u8) -> bool {
+    if !matches!(cursor.array(), Ok([found]) if found == tag) {
+        return false;
+    }
+    let text = cursor.varint_len().and_then(|len| cursor.take(len));
+    text.is_ok_and(|text| {
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        !text.is_empty() && text.len() < 4096 && !text.contains(char::is_control)
+    })
+}
+
 /// Decodes one protobuf message, its size and number of fields checked first: a frozen `GraphDef`, a
 /// checkpoint's `.meta`.
 ///

@@ -32,7 +32,7 @@ fn fails(script: Script, kind: ErrorKind) -> String {
 }
 
 fn download_kind(text: &str) -> bool {
-    text.contains("archive URL failed")
+    text.contains("no module at `") && text.matches("/m/1.tar.gz").count() >= 2
 }
 
 #[test]

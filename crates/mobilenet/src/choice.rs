@@ -3,6 +3,7 @@
 use mobilenet_vision::{Labels, softmax, top_k};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::signature::Scores;
 
 /// A label for an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,16 +71,24 @@ impl Choice {
 
     /// The chosen labels of one image, likeliest first. `logits`: one for each of `labels`.
     pub fn pick(&self, labels: &Labels, logits: &[f32]) -> Vec<Prediction> {
-        let probabilities = softmax(logits);
+        self.pick_scores(labels, logits, Scores::Logits)
+    }
+
+    /// As [`Self::pick`], for scores that may be probabilities already; `logit` is `None` then.
+    pub fn pick_scores(&self, labels: &Labels, given: &[f32], scores: Scores) -> Vec<Prediction> {
+        let probabilities = match scores {
+            Scores::Logits => softmax(given),
+            Scores::Probabilities => given.to_vec(),
+        };
         let prediction = |index: usize| Prediction {
             index,
             label: labels.get(index).unwrap_or_default().to_owned(),
             probability: probabilities.get(index).copied().unwrap_or(f32::NAN),
-            logit: logits.get(index).copied(),
+            logit: given.get(index).copied().filter(|_| scores == Scores::Logits),
         };
         let ranked = match (&self.allowed, &self.denied) {
-            (None, None) => top_k(logits, self.top),
-            _ => top_k(logits, logits.len()),
+            (None, None) => top_k(given, self.top),
+            _ => top_k(given, given.len()),
         };
         ranked
             .into_iter()

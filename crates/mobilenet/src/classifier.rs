@@ -199,10 +199,11 @@ impl Worker {
     /// If the crop leaves nothing of it.
     pub fn classify_image(&mut self, image: &Image, choice: &Choice) -> Result<Vec<Prediction>> {
         let logits = self.logits(image)?;
-        Ok(choice.pick(self.classifier.labels(), &logits))
+        Ok(choice.pick_scores(self.classifier.labels(), &logits, self.classifier.module().scores()))
     }
 
-    /// The logits of a decoded image, one for each class.
+    /// The logits of a decoded image, one for each class; probabilities where
+    /// [`Module::scores`](crate::Module::scores) says so.
     ///
     /// # Errors
     /// If the crop leaves nothing of it.

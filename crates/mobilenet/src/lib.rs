@@ -47,7 +47,7 @@ pub use normalization::Normalization;
 pub use options::ModuleOptions;
 pub use preprocessing::{DecidedBy, Preprocessing};
 pub use runner::Runner;
-pub use signature::{Port, Signature};
+pub use signature::{Port, Scores, Signature};
 pub use step::TrainingStep;
 
 pub use mobilenet_engine::{Graph, Node, Plan, StepInfo, Summary};

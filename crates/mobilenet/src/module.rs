@@ -18,7 +18,7 @@ use crate::plans::{Key, Plans};
 use crate::preprocessing::Preprocessing;
 use crate::range;
 use crate::runner::Runner;
-use crate::signature::{DisplayShape, Port, Signature};
+use crate::signature::{DisplayShape, Port, Scores, Signature};
 use crate::source::{Source, Wanted};
 
 /// What runs when no module is named: MobileNet V1 0.25 for 192x192 pixels, by the address of its
@@ -87,7 +87,7 @@ impl Request {
 impl Module {
     /// Finds the module, fetches it if needed, and reads its graph; weights are read when used.
     ///
-    /// `handle`: a URL, a folder, or an archive.
+    /// `handle`: a URL, a folder, an archive, or a file of any format this crate reads.
     ///
     /// # Errors
     /// If the handle leads to no module, or to one that cannot be read.
@@ -106,6 +106,7 @@ impl Module {
             tags: &options.tags,
             limits,
             normalization: options.normalization,
+            moving_averages: options.moving_averages,
         })?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Module(Arc::new(Inner {
@@ -147,6 +148,16 @@ impl Module {
     /// The module as its files describe it, to change and write back; `None` for other formats.
     pub fn hub_module(&self) -> Option<&HubModule> {
         self.0.source.hub_module.as_deref()
+    }
+
+    /// What kind of file it was loaded from, such as `SavedModel`.
+    pub fn format(&self) -> &'static str {
+        self.0.source.format
+    }
+
+    /// What `image_classification` answers.
+    pub fn scores(&self) -> Scores {
+        self.0.source.scores
     }
 
     /// The instruction set in use.

@@ -34,6 +34,9 @@ impl Normalization {
     /// Values in [0, 1].
     pub const UNIT: Self = Self { mean: [0.0; 3], deviation: [255.0; 3] };
 
+    /// Values in [0, 255].
+    pub const BYTES: Self = Self { mean: [0.0; 3], deviation: [1.0; 3] };
+
     /// `mean` is subtracted from pixels of 0 to 255, the difference divided by `deviation`.
     ///
     /// # Errors

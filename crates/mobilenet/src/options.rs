@@ -23,6 +23,7 @@ use crate::normalization::Normalization;
 #[must_use]
 pub struct ModuleOptions {
     pub(crate) tags: Vec<String>,
+    pub(crate) moving_averages: bool,
     pub(crate) isa: Option<Isa>,
     pub(crate) threads: Option<usize>,
     pub(crate) normalization: Option<Normalization>,
@@ -46,6 +47,13 @@ impl ModuleOptions {
     /// Uses the graph with exactly these tags; by default the one without tags, for inference.
     pub fn tags<I: IntoIterator<Item: Into<String>>>(mut self, tags: I) -> Self {
         self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Takes a checkpoint's moving averages of the weights, where it has them, instead of the last
+    /// values.
+    pub fn moving_averages(mut self, averages: bool) -> Self {
+        self.moving_averages = averages;
         self
     }
 
@@ -109,7 +117,7 @@ impl ModuleOptions {
 
     /// Finds the module, fetches it if needed, and reads its graph; weights are read when used.
     ///
-    /// `handle`: a URL, a folder, or an archive; see [`Handle`].
+    /// `handle`: a URL, a folder, an archive or a model file; see [`Handle`].
     ///
     /// # Errors
     /// If the handle leads to no module, or the module has no graph with these tags.

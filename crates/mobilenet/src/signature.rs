@@ -28,6 +28,25 @@ pub struct Port {
     pub shape: Option<Vec<Option<usize>>>,
 }
 
+/// What a module's `image_classification` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scores {
+    /// The network's own outputs; softmax makes probabilities of them.
+    Logits,
+    /// Probabilities already: the file has nothing before its softmax, or hides it.
+    Probabilities,
+}
+
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scores::Logits => "logits",
+            Scores::Probabilities => "probabilities",
+        })
+    }
+}
+
 impl Signature {
     /// The input called `key`.
     pub fn input(&self, key: &str) -> Option<&Port> {

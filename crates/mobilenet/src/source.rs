@@ -1,8 +1,14 @@
 //! What every file format becomes before it is a [`Module`](crate::Module): a graph, its
 //! signatures, its weights and what the file says about images. A format is one file that makes
 //! a [`Source`], and one line in [`FORMATS`].
+//!
+//! Files are known by their content. A format that is no hub module hands a [`network::Network`] to
+//! [`conventions`], which add what the file leaves out.
 
+mod conventions;
+mod graph_def;
 mod hub_module;
+mod network;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +21,12 @@ use mobilenet_vision::Labels;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
-use crate::signature::Signature;
+use crate::signature::{Scores, Signature};
 
 /// A model as its file describes it.
 pub(crate) struct Source {
+    /// What kind of file it was.
+    pub(crate) format: &'static str,
     pub(crate) graph: Graph,
     /// Sorted by name.
     pub(crate) signatures: Vec<Signature>,
@@ -29,6 +37,8 @@ pub(crate) struct Source {
     pub(crate) weights: Box<dyn Weights>,
     /// The file itself, if it is a hub module.
     pub(crate) hub_module: Option<Arc<HubModule>>,
+    /// What `image_classification` answers.
+    pub(crate) scores: Scores,
     /// The names of the classes, if the file has them and they are not among its assets.
     pub(crate) labels: Option<Labels>,
     /// What the file does not say and was assumed, and which of its tensors answer: sentences.
@@ -47,6 +57,7 @@ pub(crate) trait Weights: Send + Sync {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source")
+            .field("format", &self.format)
             .field("signatures", &self.signatures.len())
             .field("tag_sets", &self.tag_sets)
             .field("image_size", &self.image_size)
@@ -61,38 +72,108 @@ pub(crate) struct Wanted<'a> {
     pub(crate) limits: &'a Limits,
     /// What the network wants to see, where its file does not hold that.
     pub(crate) normalization: Option<Normalization>,
+    /// A checkpoint's moving averages instead of its last values.
+    pub(crate) moving_averages: bool,
 }
 
-/// A file format: whether these files are of it, and how they are read.
+/// A file of a model that a format may know.
+pub(crate) struct Candidate<'a> {
+    /// Its path in the model's folder.
+    pub(crate) path: &'a str,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// A file format: by which of its files it is known, and how a model is read from that file.
 struct Format {
     name: &'static str,
-    is: fn(&ModuleDir) -> bool,
-    read: fn(&Wanted<'_>) -> Result<Source>,
+    is: fn(&Candidate<'_>) -> bool,
+    read: fn(&Wanted<'_>, &Candidate<'_>) -> Result<Source>,
 }
 
 /// Every format, in the order they are tried.
-const FORMATS: &[Format] = &[Format {
-    name: "a TensorFlow Hub module (saved_model.pb)",
-    is: |files| has(files, "saved_model.pb"),
-    read: hub_module::read,
-}];
+const FORMATS: &[Format] = &[
+    Format { name: "SavedModel", is: hub_module::is, read: hub_module::read },
+    Format { name: "frozen graph", is: graph_def::is, read: graph_def::read },
+];
 
-fn has(files: &ModuleDir, path: &str) -> bool {
-    matches!(files.len(path), Ok(Some(_)))
-}
+/// Files looked at in a folder, at most.
+const CANDIDATES: usize = 64;
 
 impl Source {
     /// Reads the graph with the wanted tags.
     pub(crate) fn read(wanted: &Wanted<'_>) -> Result<Source> {
-        match FORMATS.iter().find(|format| (format.is)(wanted.files)) {
-            Some(format) => (format.read)(wanted),
-            None => Err(unknown(wanted.files)),
+        let found = match wanted.files.main_file() {
+            Some(path) => recognise(wanted, path)?,
+            None => search(wanted)?,
+        };
+        let (format, path, bytes) = found.ok_or_else(|| unknown(wanted.files))?;
+        let source = (format.read)(wanted, &Candidate { path: &path, bytes: &bytes })?;
+        Ok(Source { format: format.name, ..source })
+    }
+}
+
+type Found = (&'static Format, String, Vec<u8>);
+
+/// The format of one file.
+fn recognise(wanted: &Wanted<'_>, path: &str) -> Result<Option<Found>> {
+    let Some(bytes) = read_file(wanted, path)? else { return Ok(None) };
+    let candidate = Candidate { path, bytes: &bytes };
+    let format = FORMATS.iter().find(|format| (format.is)(&candidate));
+    Ok(format.map(|format| (format, path.to_owned(), bytes)))
+}
+
+/// The model of a folder: what the first format in order knows, and once.
+fn search(wanted: &Wanted<'_>) -> Result<Option<Found>> {
+    let paths = wanted.files.paths();
+    if paths.iter().any(|path| path == SAVED_MODEL) {
+        return recognise(wanted, SAVED_MODEL);
+    }
+    let mut found: Vec<Found> = Vec::new();
+    for path in paths.iter().filter(|path| !path.contains('/')).take(CANDIDATES) {
+        found.extend(recognise(wanted, path)?);
+    }
+    let place = |found: &Found| FORMATS.iter().position(|format| format.name == found.0.name);
+    found.sort_by_key(place);
+    let first = found.iter().take_while(|other| place(other) == found.first().and_then(place));
+    let names: Vec<&str> = first.map(|(_, path, _)| path.as_str()).collect();
+    if names.len() > 1 {
+        let message = format!(
+            "{} holds more than one model: name one of {}",
+            wanted.files.handle(),
+            names.join(", ")
+        );
+        return Err(Error::new(ErrorKind::Format, message));
+    }
+    Ok(found.into_iter().next())
+}
+
+const SAVED_MODEL: &str = "saved_model.pb";
+
+/// The file at `path`, if there is one, whole.
+pub(crate) fn read_file(wanted: &Wanted<'_>, path: &str) -> Result<Option<Vec<u8>>> {
+    let failed = |e| Error::because(ErrorKind::Io, format!("cannot read {path}"), e);
+    match wanted.files.len(path).map_err(failed)? {
+        None => Ok(None),
+        Some(len) if len > wanted.limits.file_bytes => {
+            let message = format!("{path}: {len} bytes, more than {}", wanted.limits.file_bytes);
+            Err(Error::new(ErrorKind::Format, message))
         }
+        Some(_) => Ok(wanted.files.read(path).map_err(failed)?.map(std::borrow::Cow::into_owned)),
     }
 }
 
 fn unknown(files: &ModuleDir) -> Error {
     let known: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
-    let message = format!("{} is no {}", files.handle().as_str(), known.join(" or "));
+    let mut there = files.paths();
+    there.truncate(5);
+    let what = match files.main_file() {
+        Some(_) => String::new(),
+        None => format!(" (it has {})", there.join(", ")),
+    };
+    let message = format!(
+        "{} is no model of a known kind{what}; known are: {}",
+        files.handle(),
+        known.join(", ")
+    );
     Error::new(ErrorKind::Format, message)
 }

@@ -42,7 +42,8 @@ pub(crate) struct RunArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Module")]
 pub(crate) struct ModelArgs {
-    /// The module: a URL, a folder, or a .tar.gz [default: MobileNet V1 0.25 for 192x192]
+    /// The module: a URL, a folder, a .tar.gz, or a model file [default: MobileNet V1 0.25 for
+    /// 192x192]
     #[arg(short, long, value_name = "HANDLE", env = "MOBILENET_MODULE", hide_env_values = true)]
     pub(crate) module: Option<String>,
 
@@ -66,6 +67,10 @@ pub(crate) struct ModelArgs {
     /// Use the graph with exactly these tags, separated by commas [default: no tags]
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
     pub(crate) tags: Vec<String>,
+
+    /// Of a checkpoint, take the moving averages of the weights
+    #[arg(long)]
+    pub(crate) moving_averages: bool,
 
     #[command(flatten)]
     pub(crate) hub: HubArgs,
@@ -94,6 +99,7 @@ impl ModelArgs {
     /// The library's options with these flags applied.
     pub(crate) fn options(&self) -> Result<ModuleOptions, Failure> {
         let mut options = self.hub.options().tags(self.tags.iter().cloned());
+        options = options.moving_averages(self.moving_averages);
         if !self.mean.is_empty() {
             options = options.normalization(Normalization::from_slices(&self.mean, &self.std)?);
         }

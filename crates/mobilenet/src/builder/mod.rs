@@ -9,7 +9,7 @@ mod architecture;
 mod meta_graph;
 mod module;
 mod network;
-mod node;
+pub(crate) mod node;
 mod variable;
 
 use mobilenet_formats::tensorflow::messages::MetaGraphDef;

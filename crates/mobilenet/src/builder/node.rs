@@ -11,18 +11,18 @@ const PRODUCER: i32 = 134;
 
 /// Nodes in the order they were added, which is a topological one.
 #[derive(Default)]
-pub(super) struct Nodes {
+pub(crate) struct Nodes {
     nodes: Vec<NodeDef>,
 }
 
 /// A node being described; `add` puts it in the graph.
-pub(super) struct NewNode<'a> {
+pub(crate) struct NewNode<'a> {
     nodes: &'a mut Nodes,
     node: NodeDef,
 }
 
 impl Nodes {
-    pub(super) fn node(
+    pub(crate) fn node(
         &mut self,
         name: impl Into<String>,
         op: &str,
@@ -38,7 +38,7 @@ impl Nodes {
     }
 
     /// A float32 op: attribute `T` set.
-    pub(super) fn float(
+    pub(crate) fn float(
         &mut self,
         name: impl Into<String>,
         op: &str,
@@ -47,17 +47,27 @@ impl Nodes {
         self.node(name, op, inputs).dtype("T", DType::F32)
     }
 
-    pub(super) fn scalar(&mut self, name: impl Into<String>, value: f32) -> String {
+    pub(crate) fn scalar(&mut self, name: impl Into<String>, value: f32) -> String {
         self.constant(name, tensor(DType::F32, &[], |proto| proto.float_val = vec![value]))
     }
 
     /// A float32 constant of one value everywhere.
-    pub(super) fn fill(&mut self, name: impl Into<String>, shape: &[usize], value: f32) -> String {
+    pub(crate) fn fill(&mut self, name: impl Into<String>, shape: &[usize], value: f32) -> String {
         self.constant(name, tensor(DType::F32, shape, |proto| proto.float_val = vec![value]))
     }
 
+    /// A one-dimensional float32 constant.
+    pub(crate) fn floats(&mut self, name: impl Into<String>, values: &[f32]) -> String {
+        self.constant(
+            name,
+            tensor(DType::F32, &[values.len()], |proto| {
+                proto.float_val = values.to_vec();
+            }),
+        )
+    }
+
     /// A one-dimensional int32 constant.
-    pub(super) fn ints(&mut self, name: impl Into<String>, values: &[i32]) -> String {
+    pub(crate) fn ints(&mut self, name: impl Into<String>, values: &[i32]) -> String {
         self.constant(
             name,
             tensor(DType::I32, &[values.len()], |proto| {
@@ -72,43 +82,43 @@ impl Nodes {
         self.node(name, "Const", &[]).attr("dtype", dtype).attr("value", value).add()
     }
 
-    pub(super) fn into_graph_def(self) -> GraphDef {
+    pub(crate) fn into_graph_def(self) -> GraphDef {
         let versions = VersionDef { producer: PRODUCER, ..VersionDef::default() };
         GraphDef { node: self.nodes, versions: Some(versions), ..GraphDef::default() }
     }
 }
 
 impl NewNode<'_> {
-    pub(super) fn attr(mut self, name: &str, value: attr_value::Value) -> Self {
+    pub(crate) fn attr(mut self, name: &str, value: attr_value::Value) -> Self {
         self.node.attr.insert(name.to_owned(), AttrValue { value: Some(value) });
         self
     }
 
-    pub(super) fn dtype(self, name: &str, dtype: DType) -> Self {
+    pub(crate) fn dtype(self, name: &str, dtype: DType) -> Self {
         self.attr(name, attr_value::Value::Type(dtype.to_tensorflow()))
     }
 
-    pub(super) fn shape(self, shape: &[i64]) -> Self {
+    pub(crate) fn shape(self, shape: &[i64]) -> Self {
         self.attr("shape", attr_value::Value::Shape(shape_proto(shape)))
     }
 
-    pub(super) fn string(self, name: &str, value: &str) -> Self {
+    pub(crate) fn string(self, name: &str, value: &str) -> Self {
         self.attr(name, attr_value::Value::S(value.as_bytes().to_vec()))
     }
 
-    pub(super) fn ints(self, name: &str, values: &[i64]) -> Self {
+    pub(crate) fn ints(self, name: &str, values: &[i64]) -> Self {
         let list = attr_value::ListValue { i: values.to_vec(), ..Default::default() };
         self.attr(name, attr_value::Value::List(Box::new(list)))
     }
 
     /// Stride in both directions and `SAME` padding.
-    pub(super) fn window(self, stride: usize) -> Self {
+    pub(crate) fn window(self, stride: usize) -> Self {
         let stride = stride as i64;
         self.ints("strides", &[1, stride, stride, 1]).string("padding", "SAME")
     }
 
     /// Puts the node in the graph and returns its name, which is also that of its first output.
-    pub(super) fn add(self) -> String {
+    pub(crate) fn add(self) -> String {
         let name = self.node.name.clone();
         self.nodes.nodes.push(self.node);
         name
@@ -126,7 +136,7 @@ fn tensor(dtype: DType, shape: &[usize], fill: impl FnOnce(&mut TensorProto)) ->
     proto
 }
 
-pub(super) fn shape_proto(shape: &[i64]) -> TensorShapeProto {
+pub(crate) fn shape_proto(shape: &[i64]) -> TensorShapeProto {
     let dim = |&size: &i64| tensor_shape_proto::Dim { size, name: String::new() };
     TensorShapeProto { dim: shape.iter().map(dim).collect(), unknown_rank: false }
 }

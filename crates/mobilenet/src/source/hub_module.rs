@@ -8,12 +8,17 @@ use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
 use mobilenet_formats::tensorflow::{HubModule, MetaGraph};
 use mobilenet_formats::{DType, Limits, Tensor};
 
-use super::{Source, Wanted, Weights};
+use super::{Candidate, SAVED_MODEL, Source, Wanted, Weights};
 use crate::error::{Error, ErrorKind, Result};
-use crate::signature::{Port, Signature};
+use crate::signature::{Port, Scores, Signature};
+
+/// A SavedModel is a folder, and known by the name this file must have in it.
+pub(super) fn is(file: &Candidate<'_>) -> bool {
+    file.path == SAVED_MODEL
+}
 
 /// Reads the meta graph with the wanted tags.
-pub(super) fn read(wanted: &Wanted<'_>) -> Result<Source> {
+pub(super) fn read(wanted: &Wanted<'_>, _: &Candidate<'_>) -> Result<Source> {
     let module = HubModule::open(Arc::new(wanted.files.clone()), wanted.limits)?;
     let tags: Vec<&str> = wanted.tags.iter().map(String::as_str).collect();
     let meta_graph = module.meta_graph(&tags)?;
@@ -24,12 +29,14 @@ pub(super) fn read(wanted: &Wanted<'_>) -> Result<Source> {
     let module = Arc::new(module);
     let weights = Box::new(Variables(Arc::clone(&module)));
     Ok(Source {
+        format: "",
         graph,
         signatures,
         tag_sets,
         image_size,
         weights,
         hub_module: Some(module),
+        scores: Scores::Logits,
         labels: None,
         notes: Vec::new(),
     })

@@ -19,6 +19,11 @@ pub(super) struct Card {
     files: usize,
     bytes: u64,
     sha256: String,
+    format: &'static str,
+    /// What the file does not say and was assumed.
+    notes: Vec<String>,
+    /// What `image_classification` answers: logits or probabilities.
+    scores: String,
     tag_sets: Vec<Vec<String>>,
     image_size: Option<ImageSize>,
     preprocessing: Option<String>,
@@ -101,6 +106,9 @@ impl Card {
             files: files.files().len(),
             bytes: files.size(),
             sha256: checksum.to_string(),
+            format: module.format(),
+            notes: module.notes().to_vec(),
+            scores: module.scores().to_string(),
             tag_sets: module.tag_sets().to_vec(),
             image_size: size.map(|(height, width)| ImageSize { height, width }),
             preprocessing: module.preprocessing().ok().map(|p| p.to_string()),
@@ -151,6 +159,7 @@ impl Card {
         let tags = |tags: &Vec<String>| format!("{{{}}}", tags.join(", "));
         let mut rows = vec![
             ("Module", self.handle.clone()),
+            ("Format", self.format.to_owned()),
             ("Files", format!("{}, {}", self.files, bytes(self.bytes))),
             ("SHA-256", self.sha256.clone()),
             ("Tag sets", self.tag_sets.iter().map(tags).collect::<Vec<_>>().join("  ")),
@@ -164,6 +173,8 @@ impl Card {
         if let Some(preprocessing) = &self.preprocessing {
             rows.push(("From photos", preprocessing.clone()));
         }
+        rows.push(("Answers", self.scores.clone()));
+        rows.extend(self.notes.iter().map(|note| ("Assumed", note.clone())));
         if let Some(labels) = self.labels {
             rows.push(("Labels", format!("{labels} names in its assets")));
         }

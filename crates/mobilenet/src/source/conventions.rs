@@ -1,0 +1,183 @@
+//! What is assumed where a file says nothing: how MobileNet V1 was published. Images in [-1, 1], and
+//! ImageNet's classes, with `background` first where there are 1001. Whatever is assumed is said in
+//! the module's notes.
+
+use std::collections::HashMap;
+
+use mobilenet_engine::Graph;
+use mobilenet_formats::tensorflow::messages::{GraphDef, NodeDef, attr_value::Value};
+use mobilenet_formats::{DType, Limits, Tensor};
+
+use super::network::{Ends, Network, classes};
+use crate::builder::node::{Nodes, shape_proto};
+use crate::error::{Error, ErrorKind, Result};
+use crate::normalization::Normalization;
+
+/// Puts the network's own normalisation in front of it, so that it takes images in [0, 1], and
+/// opens the number of images. Gives the name of the node that takes them.
+pub(super) fn normalise(network: &mut Network, chosen: Option<Normalization>) -> Result<String> {
+    let name = match &network.images {
+        Some(name) => name.clone(),
+        None => placeholder(&network.graph)?,
+    };
+    let range = match (chosen, network.range, own_normalisation(&network.graph, &name)) {
+        (Some(chosen), _, _) => chosen,
+        (None, Some(said), _) => said,
+        (None, None, Some(found)) => found,
+        (None, None, None) => {
+            let note = "the file does not say which pixel values it wants: [-1, 1] assumed, as \
+                        MobileNet V1 was published; --mean and --std override it";
+            network.notes.push(note.into());
+            Normalization::SIGNED
+        }
+    };
+    open_batch(&mut network.graph, &name)?;
+    if range != Normalization::UNIT {
+        insert(&mut network.graph, &name, range);
+    }
+    Ok(name)
+}
+
+/// Says which classes are assumed.
+pub(super) fn describe_classes(ends: &Ends, graph: &Graph, network: &mut Network) {
+    let note = match (&network.labels, classes(graph, ends)) {
+        (None, Some(1001)) => "1001 classes: ImageNet's assumed, `background` first",
+        (None, Some(1000)) => "1000 classes: ImageNet's assumed, without `background`",
+        _ => return,
+    };
+    network.notes.push(note.into());
+}
+
+/// The only placeholder of images.
+fn placeholder(graph: &GraphDef) -> Result<String> {
+    let of_images = |node: &&NodeDef| {
+        let rank = match node.attr.get("shape").and_then(|attr| attr.value.as_ref()) {
+            Some(Value::Shape(shape)) if !shape.unknown_rank => shape.dim.len(),
+            _ => 4,
+        };
+        node.op == "Placeholder" && rank == 4
+    };
+    let all: Vec<&str> =
+        graph.node.iter().filter(of_images).map(|node| node.name.as_str()).collect();
+    match all.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => Err(Error::new(ErrorKind::Format, "the graph has no placeholder for images")),
+        many => {
+            let message =
+                format!("the graph has more than one input of images: {}", many.join(", "));
+            Err(Error::new(ErrorKind::Format, message))
+        }
+    }
+}
+
+/// Any number of images, whatever the file was exported for.
+fn open_batch(graph: &mut GraphDef, name: &str) -> Result<()> {
+    let node = graph.node.iter_mut().find(|node| node.name == name);
+    let node = node.ok_or_else(|| super::network::no_images(name))?;
+    let shape = node.attr.entry("shape".into()).or_default();
+    match &mut shape.value {
+        Some(Value::Shape(shape)) if !shape.unknown_rank => {
+            if let Some(batch) = shape.dim.first_mut() {
+                batch.size = -1;
+            }
+        }
+        other => *other = Some(Value::Shape(shape_proto(&[-1, -1, -1, 3]))),
+    }
+    Ok(())
+}
+
+/// `name * scale - shift` between the placeholder and all that used it.
+fn insert(graph: &mut GraphDef, name: &str, range: Normalization) {
+    let (factor, offset) = range.affine();
+    let scope = (0..)
+        .map(|n| if n == 0 { "hub_input".to_owned() } else { format!("hub_input_{n}") })
+        .find(|scope| !graph.node.iter().any(|node| node.name.starts_with(&format!("{scope}/"))))
+        .unwrap_or_default();
+    let mut nodes = Nodes::default();
+    let constant = |nodes: &mut Nodes, name: String, values: [f32; 3]| match values {
+        [a, b, c] if a == b && b == c => nodes.scalar(name, a),
+        values => nodes.floats(name, &values),
+    };
+    let scale = constant(&mut nodes, format!("{scope}/Mul/y"), factor);
+    let scaled = nodes.float(format!("{scope}/Mul"), "Mul", &[name, &scale]).add();
+    let last = if offset == [0.0; 3] {
+        scaled
+    } else {
+        let shift = constant(&mut nodes, format!("{scope}/Sub/y"), offset);
+        nodes.float(format!("{scope}/Sub"), "Sub", &[&scaled, &shift]).add()
+    };
+    let first = format!("{name}:0");
+    for input in graph.node.iter_mut().flat_map(|node| &mut node.input) {
+        if *input == name || *input == first {
+            input.clone_from(&last);
+        }
+    }
+    graph.node.extend(nodes.into_graph_def().node);
+}
+
+/// Which values the graph wants if its first steps are a multiplication and a subtraction by
+/// constants that lead to [-1, 1] or [0, 1]; `None` where it begins otherwise.
+fn own_normalisation(graph: &GraphDef, images: &str) -> Option<Normalization> {
+    let constants: HashMap<&str, &NodeDef> = graph
+        .node
+        .iter()
+        .filter(|node| node.op == "Const")
+        .map(|node| (node.name.as_str(), node))
+        .collect();
+    let (mut scale, mut shift, mut at, mut steps) = (1.0, 0.0, images.to_owned(), 0);
+    while let Some((op, value, next)) = affine_step(graph, &constants, &at) {
+        match op {
+            "Mul" => (scale, shift) = (scale * value, shift * value),
+            "RealDiv" => (scale, shift) = (scale / value, shift / value),
+            "Sub" => shift += value,
+            _ => shift -= value,
+        }
+        at = next;
+        steps += 1;
+        if steps > 8 {
+            return None;
+        }
+    }
+    let near = |a: f32, b: f32| (a - b).abs() <= 1e-3 * b.abs().max(1.0);
+    let centred = |width: f32| near(scale * width, 2.0) && near(shift, 1.0);
+    let unit = |width: f32| near(scale * width, 1.0) && near(shift, 0.0);
+    match steps {
+        0 => None,
+        _ if centred(1.0) => Some(Normalization::UNIT),
+        _ if centred(255.0) || unit(255.0) => Some(Normalization::BYTES),
+        _ => None,
+    }
+}
+
+/// The only user of `at` if it changes it by a scalar constant: its op, the constant, its name.
+fn affine_step<'a>(
+    graph: &'a GraphDef,
+    constants: &HashMap<&str, &NodeDef>,
+    at: &str,
+) -> Option<(&'a str, f32, String)> {
+    let first = format!("{at}:0");
+    let mut users =
+        graph.node.iter().filter(|node| node.input.iter().any(|i| *i == at || *i == first));
+    let (user, None) = (users.next()?, users.next()) else { return None };
+    if !["Mul", "RealDiv", "Sub", "Add", "AddV2"].contains(&user.op.as_str()) {
+        return None;
+    }
+    let [a, b] = user.input.as_slice() else { return None };
+    let swapped = *b == at || *b == first;
+    if swapped && ["Sub", "RealDiv"].contains(&user.op.as_str()) {
+        return None;
+    }
+    let constant = constants.get((if swapped { a } else { b }).trim_end_matches(":0"))?;
+    Some((&user.op, scalar(constant)?, user.name.clone()))
+}
+
+/// The value of a constant that is the same everywhere.
+fn scalar(node: &NodeDef) -> Option<f32> {
+    let Some(Value::Tensor(proto)) = &node.attr.get("value")?.value else { return None };
+    let value: Tensor = proto.to_tensor(&Limits { tensor_bytes: 64, ..Limits::default() }).ok()?;
+    debug_assert!(value.dtype() != DType::Resource);
+    match value.as_f32()? {
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => Some(*first),
+        _ => None,
+    }
+}
