@@ -9,6 +9,7 @@ pub mod archive;
 mod checksum;
 mod elements;
 pub mod error;
+pub mod events;
 pub mod files;
 pub mod keras;
 pub mod limits;
@@ -21,6 +22,7 @@ pub mod tensor;
 pub mod tensorflow;
 pub mod tfjs;
 pub mod tflite;
+pub mod tfrecord;
 mod wire;
 mod zipped;
 

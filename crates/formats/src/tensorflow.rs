@@ -4,6 +4,7 @@
 //! protobuf messages under TensorFlow's own names.
 
 pub mod bundle;
+pub mod checkpoint;
 pub mod hub_module;
 pub mod messages;
 mod ordered_code;
@@ -12,6 +13,7 @@ mod shape;
 mod tensor_proto;
 
 pub use bundle::{BundleEntry, BundleReader, BundleWriter};
+pub use checkpoint::Checkpoint;
 pub use hub_module::HubModule;
 pub use saved_model::{MetaGraph, SavedModel};
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mobilenet_formats::tensorflow::messages::MetaGraphDef;
-use mobilenet_formats::tensorflow::{BundleReader, BundleWriter, HubModule, SavedModel};
+use mobilenet_formats::tensorflow::{
+    BundleReader, BundleWriter, Checkpoint, HubModule, SavedModel, decode_message,
+};
 use mobilenet_formats::{DType, FileSource, Limits, MemoryFiles, archive};
 use prost::Message as _;
 
@@ -180,4 +182,37 @@ fn a_tf2_saved_model_comes_back_byte_for_byte() {
     }
     let objects = model.variable("_CHECKPOINTABLE_OBJECT_GRAPH").unwrap();
     assert_eq!(objects.dtype(), DType::String);
+}
+
+/// Slim's checkpoints of both versions hold the same tensors; V2 comes back byte for byte.
+#[test]
+fn slim_s_checkpoints_agree() {
+    let Some(shared) = shared() else { return };
+    let folder = shared.join("formats/mobilenet_v1_025_192");
+    let name = "mobilenet_v1_0.25_192.ckpt";
+    let mut files = MemoryFiles::default();
+    files.insert(name, std::fs::read(folder.join("ckpt_v1").join(name)).unwrap());
+    for part in ["index", "data-00000-of-00001"] {
+        let bytes = std::fs::read(folder.join(format!("ckpt_v2/{name}.{part}"))).unwrap();
+        files.insert(format!("{name}.{part}"), bytes);
+    }
+    let v2 = Checkpoint::open(Arc::new(files.clone()), name, &Limits::default()).unwrap();
+    let mut alone = MemoryFiles::default();
+    alone.insert(name, files.get(name).unwrap());
+    let v1 = Checkpoint::open(Arc::new(alone), name, &Limits::default()).unwrap();
+    assert!(matches!((&v1, &v2), (Checkpoint::V1(_), Checkpoint::V2(_))));
+    assert_eq!(v1.names(), v2.names());
+    assert_eq!(v1.names().len(), 137);
+    let mut writer = BundleWriter::default();
+    for name in v2.names() {
+        let tensor = v2.read(name).unwrap();
+        assert_eq!(v1.read(name).unwrap(), tensor, "{name}");
+        writer.add(name, &tensor).unwrap();
+    }
+    for (path, bytes) in writer.finish(name).unwrap().iter() {
+        assert!(files.get(path) == Some(bytes), "{path} differs");
+    }
+    let meta = std::fs::read(folder.join(format!("ckpt_v2/{name}.meta"))).unwrap();
+    let meta: MetaGraphDef = decode_message(meta, &Limits::default()).unwrap();
+    assert!(!meta.graph_def.unwrap().node.is_empty());
 }

@@ -17,6 +17,7 @@ mod strings;
 mod writer;
 
 pub use reader::{BundleEntry, BundleReader};
+pub(super) use slices::Assembly;
 pub use writer::BundleWriter;
 
 use super::messages::BundleHeaderProto;

@@ -122,25 +122,25 @@ impl From<&Tensor> for TensorProto {
     /// One value goes into the list of its type, more as `tensor_content`, strings into
     /// `string_val`: as TensorFlow's Python writes constants.
     fn from(tensor: &Tensor) -> Self {
-        let mut proto = TensorProto {
-            dtype: tensor.dtype().to_tensorflow(),
-            tensor_shape: Some(TensorShapeProto::of(tensor.shape())),
-            ..Default::default()
+        let mut proto = match tensor.data() {
+            data if data.len() == 1 || data.dtype() == DType::String => list_values(data),
+            data => TensorProto {
+                tensor_content: elements::to_le_bytes(data).unwrap_or_default().into(),
+                ..Default::default()
+            },
         };
-        if tensor.len() == 1 || tensor.dtype() == DType::String {
-            list(tensor.data(), &mut proto);
-        } else if let Ok(bytes) = elements::to_le_bytes(tensor.data()) {
-            proto.tensor_content = bytes.into();
-        }
+        proto.dtype = tensor.dtype().to_tensorflow();
+        proto.tensor_shape = Some(TensorShapeProto::of(tensor.shape()));
         proto
     }
 }
 
-/// Puts all values into the list of their type.
-fn list(data: &TensorData, proto: &mut TensorProto) {
+/// All values in the list of their type, and nothing else.
+pub(super) fn list_values(data: &TensorData) -> TensorProto {
     fn ints<T: Copy + Into<i32>>(values: &[T]) -> Vec<i32> {
         values.iter().map(|&value| value.into()).collect()
     }
+    let mut proto = TensorProto::default();
     match data {
         TensorData::F32(values) => proto.float_val.clone_from(values),
         TensorData::F64(values) => proto.double_val.clone_from(values),
@@ -156,6 +156,7 @@ fn list(data: &TensorData, proto: &mut TensorProto) {
         TensorData::F16(values) | TensorData::BF16(values) => proto.half_val = ints(values),
         TensorData::String(values) => proto.string_val.clone_from(values),
     }
+    proto
 }
 
 #[cfg(test)]

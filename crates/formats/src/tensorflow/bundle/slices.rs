@@ -5,7 +5,7 @@ use crate::tensorflow::shape::checked_size;
 use crate::{DType, Error, ErrorKind, Limits, Result};
 
 /// The whole tensor while its slices arrive.
-pub(super) struct Assembly<'a> {
+pub(in crate::tensorflow) struct Assembly<'a> {
     shape: &'a [usize],
     element: usize,
     bytes: Vec<u8>,
@@ -14,7 +14,11 @@ pub(super) struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    pub(super) fn new(dtype: DType, shape: &'a [usize], limits: &Limits) -> Result<Self> {
+    pub(in crate::tensorflow) fn new(
+        dtype: DType,
+        shape: &'a [usize],
+        limits: &Limits,
+    ) -> Result<Self> {
         let element = dtype.size().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, format!("partitioned tensor of type {dtype}"))
         })?;
@@ -41,18 +45,27 @@ impl<'a> Assembly<'a> {
         slice.extent.iter().zip(self.shape).map(|pair| range(pair).ok_or_else(outside)).collect()
     }
 
+    /// The shape of `slice`.
+    pub(in crate::tensorflow) fn shape_of(&self, slice: &TensorSliceProto) -> Result<Vec<usize>> {
+        Ok(self.ranges(slice)?.into_iter().map(|(_, len)| len).collect())
+    }
+
     /// Checks that the entry of `slice` has its shape.
     pub(super) fn expect(&self, slice: &TensorSliceProto, shape: &[usize]) -> Result<()> {
-        let lens: Vec<usize> = self.ranges(slice)?.into_iter().map(|(_, len)| len).collect();
-        if lens == shape {
+        let expected = self.shape_of(slice)?;
+        if expected == shape {
             return Ok(());
         }
-        let message = format!("a slice of shape {lens:?} is stored with shape {shape:?}");
+        let message = format!("a slice of shape {expected:?} is stored with shape {shape:?}");
         Err(Error::new(ErrorKind::Mismatch, message))
     }
 
     /// Copies the slice's bytes to their places, row by row of the innermost dimension.
-    pub(super) fn copy(&mut self, slice: &TensorSliceProto, bytes: &[u8]) -> Result<()> {
+    pub(in crate::tensorflow) fn copy(
+        &mut self,
+        slice: &TensorSliceProto,
+        bytes: &[u8],
+    ) -> Result<()> {
         let ranges = self.ranges(slice)?;
         if ranges.iter().any(|&(_, len)| len == 0) {
             return Ok(());
@@ -102,7 +115,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// The bytes, when every element has arrived.
-    pub(super) fn finish(self) -> Result<Vec<u8>> {
+    pub(in crate::tensorflow) fn finish(self) -> Result<Vec<u8>> {
         match self.filled.iter().position(|&filled| !filled) {
             None => Ok(self.bytes),
             Some(missing) => {

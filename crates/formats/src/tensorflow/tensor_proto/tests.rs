@@ -42,8 +42,9 @@ fn every_type_round_trips_as_list_and_as_content() {
         let tensor = Tensor::new([3, 1], data).unwrap();
         let written = TensorProto::from(&tensor);
         assert_eq!(written.to_tensor(&limits()).unwrap(), tensor);
-        let mut listed = TensorProto { tensor_content: Default::default(), ..written };
-        list(tensor.data(), &mut listed);
+        let values = list_values(tensor.data());
+        let listed =
+            TensorProto { dtype: written.dtype, tensor_shape: written.tensor_shape, ..values };
         assert_eq!(listed.to_tensor(&limits()).unwrap(), tensor, "{}", tensor.dtype());
     }
 }
