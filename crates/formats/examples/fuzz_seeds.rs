@@ -11,8 +11,9 @@ use mobilenet_formats::tensorflow::messages::{
     NodeDef, SignatureDef, TensorInfo, TensorProto, TensorShapeProto, VariableDef,
     attr_value::Value, collection_def, meta_graph_def, tensor_info,
 };
-use mobilenet_formats::tensorflow::{HubModule, SavedModel};
-use mobilenet_formats::{MemoryFiles, Tensor, TensorData, archive};
+use mobilenet_formats::tensorflow::{HubModule, SavedModel, checkpoint};
+use mobilenet_formats::tfrecord::{RecordWriter, example::Example};
+use mobilenet_formats::{DType, MemoryFiles, Tensor, TensorData, archive};
 use prost::Message as _;
 
 /// The files of a target that reads several, in the order of its input.
@@ -43,6 +44,21 @@ fn main() {
         ..Default::default()
     };
     put("tensor_proto", "filled", &filled.encode_to_vec());
+    put("tfrecord", "example", &records());
+    let named = tensors().into_iter().filter(|(_, data)| data.dtype() != DType::String);
+    let named = named.map(|(name, data)| (name.to_owned(), Tensor::vector(data)));
+    put("checkpoint_v1", "tensors", &checkpoint::write_v1(&named.collect()).unwrap());
+}
+
+/// A record file of one example.
+fn records() -> Vec<u8> {
+    let example = Example::default()
+        .with_bytes("image/encoded", vec![b"pixels".to_vec().into()])
+        .with_ints("image/class/label", vec![7])
+        .with_floats("weight", vec![0.5]);
+    let mut file = Vec::new();
+    RecordWriter::new(&mut file).write(&example.encode_to_vec()).unwrap();
+    file
 }
 
 fn put(corpus: &Path, target: &str, name: &str, bytes: &[u8]) {

@@ -1,6 +1,6 @@
-//! `.npy`, NumPy's file of one array.
+//! `.npy`, NumPy's file of one array, and `.npz`, a zip of them.
 //!
-//! Holds the byte layout, [`read`], [`write()`] and [`header`]; archives of several (`.npz`) are not read here.
+//! Holds the byte layout, [`read`], [`write()`] and [`header`]; archives of several are [`read_archive`]'s.
 //! The command line writes features and logits with it, and reads images and features.
 //!
 //! # Layout
@@ -16,10 +16,12 @@
 //! The header pads the file so that values start at a multiple of 64 bytes. It is a Python literal;
 //! the reader takes only the three keys and only the literals NumPy itself writes.
 
+mod archive;
 mod header;
 mod reader;
 mod writer;
 
+pub use archive::{detect_archive, read_archive, write_archive};
 pub use reader::read;
 pub use writer::{header, write};
 

@@ -19,7 +19,7 @@ pub(crate) use reader::Table;
 pub(crate) use writer::TableWriter;
 
 /// The last eight bytes of every table, little-endian.
-const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
+pub(crate) const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
 
 /// Bytes of the footer.
 const FOOTER_BYTES: usize = 48;

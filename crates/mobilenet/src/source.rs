@@ -5,10 +5,18 @@
 //! Files are known by their content. A format that is no hub module hands a [`network::Network`] to
 //! [`conventions`], which add what the file leaves out.
 
+mod checkpoint;
 mod conventions;
+mod functions;
 mod graph_def;
 mod hub_module;
+mod keras;
 mod network;
+mod npz;
+mod onnx;
+pub(crate) mod safetensors;
+mod slim;
+mod tfjs;
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,6 +101,12 @@ struct Format {
 /// Every format, in the order they are tried.
 const FORMATS: &[Format] = &[
     Format { name: "SavedModel", is: hub_module::is, read: hub_module::read },
+    Format { name: "TensorFlow.js model", is: tfjs::is, read: tfjs::read },
+    Format { name: "Keras model", is: keras::is, read: keras::read },
+    Format { name: "ONNX model", is: onnx::is, read: onnx::read },
+    Format { name: "checkpoint", is: checkpoint::is, read: checkpoint::read },
+    Format { name: "safetensors", is: safetensors::is, read: safetensors::read },
+    Format { name: "NumPy archive", is: npz::is, read: npz::read },
     Format { name: "frozen graph", is: graph_def::is, read: graph_def::read },
 ];
 
@@ -125,8 +139,10 @@ fn recognise(wanted: &Wanted<'_>, path: &str) -> Result<Option<Found>> {
 /// The model of a folder: what the first format in order knows, and once.
 fn search(wanted: &Wanted<'_>) -> Result<Option<Found>> {
     let paths = wanted.files.paths();
-    if paths.iter().any(|path| path == SAVED_MODEL) {
-        return recognise(wanted, SAVED_MODEL);
+    for main in MAIN_FILES.iter().filter(|main| paths.iter().any(|path| path == *main)) {
+        if let Some(found) = recognise(wanted, main)? {
+            return Ok(Some(found));
+        }
     }
     let mut found: Vec<Found> = Vec::new();
     for path in paths.iter().filter(|path| !path.contains('/')).take(CANDIDATES) {
@@ -148,6 +164,9 @@ fn search(wanted: &Wanted<'_>) -> Result<Option<Found>> {
 }
 
 const SAVED_MODEL: &str = "saved_model.pb";
+
+/// Files that speak for the folder they are in.
+const MAIN_FILES: [&str; 3] = [SAVED_MODEL, "checkpoint", "model.json"];
 
 /// The file at `path`, if there is one, whole.
 pub(crate) fn read_file(wanted: &Wanted<'_>, path: &str) -> Result<Option<Vec<u8>>> {

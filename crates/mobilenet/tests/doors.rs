@@ -10,9 +10,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mobilenet::{ErrorKind, Module, Scores};
+use mobilenet::{ErrorKind, Module, Normalization, Scores, Tensor};
+use mobilenet_formats::safetensors;
+use mobilenet_formats::tensorflow::BundleWriter;
 use support::{Golden, difference, rows, save};
 
 /// The folder of one network in every format.
@@ -92,4 +95,198 @@ fn what_is_no_model_says_what_is_known() {
     );
     let error = Module::load("/no/such/model.onnx").unwrap_err();
     assert_eq!(error.to_string(), "no module at `/no/such/model.onnx`: no such file or folder");
+}
+
+#[test]
+fn checkpoints_of_both_versions() {
+    for file in
+        ["ckpt_v2", "ckpt_v2/mobilenet_v1_0.25_192.ckpt", "ckpt_v1/mobilenet_v1_0.25_192.ckpt"]
+    {
+        agrees(file, "checkpoint");
+    }
+}
+
+#[test]
+fn keras_h5() {
+    agrees("mobilenet_v1_0.25_192.h5", "Keras model");
+}
+
+/// The tiny network's tensors, by slim's names.
+fn tiny_tensors() -> BTreeMap<String, Tensor> {
+    let module = support::tiny_module();
+    let read = |(name, _): (String, Vec<usize>)| {
+        let value = (*module.variable(&name).unwrap()).clone();
+        (name, value)
+    };
+    module.variables().into_iter().map(read).collect()
+}
+
+fn write_safetensors(
+    name: &str,
+    tensors: &BTreeMap<String, Tensor>,
+    size: Option<&str>,
+) -> PathBuf {
+    let metadata = size.map(|size| ("image_size".to_owned(), size.to_owned()));
+    let all = tensors.iter().map(|(name, value)| (name.as_str(), value));
+    save(name, &safetensors::write(all, &metadata.into_iter().collect()).unwrap())
+}
+
+fn images() -> Tensor {
+    Tensor::new([2, 32, 32, 3], support::pixels(2 * 32 * 32 * 3, 5)).unwrap()
+}
+
+#[test]
+fn weights_alone_are_the_network_they_came_from() {
+    let path = write_safetensors("slim.safetensors", &tiny_tensors(), Some("32x32"));
+    let module = load(&path);
+    assert_eq!(module.format(), "safetensors");
+    assert_eq!(module.call(&images()).unwrap(), support::tiny_module().call(&images()).unwrap());
+    assert!(
+        module.notes().iter().any(|note| note.contains("[-1, 1] assumed")),
+        "{:?}",
+        module.notes()
+    );
+    let unit = Normalization::UNIT;
+    let other = Module::options().normalization(unit).load(path.to_str().unwrap()).unwrap();
+    assert_ne!(other.call(&images()).unwrap(), module.call(&images()).unwrap());
+    let mut damaged = tiny_tensors();
+    damaged.remove("MobilenetV1/Conv2d_5_depthwise/BatchNorm/beta");
+    let path = write_safetensors("damaged.safetensors", &damaged, None);
+    let text = Module::load(path.to_str().unwrap()).unwrap_err().to_string();
+    assert!(text.contains("without `MobilenetV1/Conv2d_5_depthwise/BatchNorm/beta`"), "{text}");
+    let strange = BTreeMap::from([("a".to_owned(), Tensor::vector(vec![1f32]))]);
+    let path = write_safetensors("strange.safetensors", &strange, None);
+    let text = Module::load(path.to_str().unwrap()).unwrap_err().to_string();
+    assert!(text.contains("slim, Keras or timm"), "{text}");
+}
+
+#[test]
+fn a_checkpoint_without_a_graph_and_with_averages() {
+    let mut writer = BundleWriter::default();
+    let mut all = tiny_tensors();
+    for (name, value) in tiny_tensors() {
+        let halves: Vec<f32> = value.as_f32().unwrap().iter().map(|v| v / 2.0).collect();
+        let half = Tensor::new(value.shape(), halves).unwrap();
+        all.insert(format!("{name}/ExponentialMovingAverage"), half);
+        all.insert(format!("{name}/RMSProp"), value);
+    }
+    all.insert("global_step".into(), Tensor::new([], vec![7i64]).unwrap());
+    for (name, value) in &all {
+        writer.add(name, value).unwrap();
+    }
+    let folder = std::env::temp_dir().join(format!("mobilenet-ckpt-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in writer.finish("model.ckpt-7").unwrap().iter() {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    std::fs::write(
+        folder.join("checkpoint"),
+        "model_checkpoint_path: \"/elsewhere/model.ckpt-7\"\n",
+    )
+    .unwrap();
+    let last = load(&folder);
+    assert!(last.notes().iter().any(|note| note.contains("224x224 assumed")));
+    let name = "MobilenetV1/Conv2d_0/weights";
+    assert_eq!(*last.variable(name).unwrap(), tiny_tensors()[name]);
+    assert_eq!(last.variables().len(), 137);
+    let path = folder.join("model.ckpt-7");
+    let averaged = Module::options().moving_averages(true).load(path.to_str().unwrap()).unwrap();
+    assert_eq!(*averaged.variable(name).unwrap(), all[&format!("{name}/ExponentialMovingAverage")]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The network under timm's names, written as PyTorch stores it, answers as slim's does but for the
+/// borders: compared on a network whose depthwise kernels see only their centre, and whose strided
+/// windows are shifted alike.
+#[test]
+fn timm_names_and_layouts() {
+    let mut slim = tiny_tensors();
+    let mut timm = BTreeMap::new();
+    let stages = [1, 2, 2, 6, 2];
+    let mut blocks = stages
+        .iter()
+        .enumerate()
+        .flat_map(|(stage, &count)| (0..count).map(move |block| (stage, block)));
+    let mut names =
+        vec![("MobilenetV1/Conv2d_0".to_owned(), "conv_stem".to_owned(), "bn1".to_owned())];
+    for number in 1..=13 {
+        let (stage, block) = blocks.next().unwrap();
+        let at = format!("blocks.{stage}.{block}");
+        names.push((
+            format!("MobilenetV1/Conv2d_{number}_depthwise"),
+            format!("{at}.conv_dw"),
+            format!("{at}.bn1"),
+        ));
+        names.push((
+            format!("MobilenetV1/Conv2d_{number}_pointwise"),
+            format!("{at}.conv_pw"),
+            format!("{at}.bn2"),
+        ));
+    }
+    let oihw = |value: &Tensor, depthwise: bool| {
+        let [h, w, a, b] = value.shape().try_into().unwrap();
+        let (outs, ins) = if depthwise { (a, b) } else { (b, a) };
+        let values = value.as_f32().unwrap();
+        let mut turned = Vec::new();
+        for o in 0..outs {
+            for i in 0..ins {
+                for at in 0..h * w {
+                    let (row, column) = if depthwise { (o, i) } else { (i, o) };
+                    turned.push(values[(at * a + row) * b + column]);
+                }
+            }
+        }
+        Tensor::new([outs, ins, h, w], turned).unwrap()
+    };
+    for (layer, conv, norm) in &names {
+        let depthwise = layer.ends_with("depthwise");
+        let leaf = if depthwise { "depthwise_weights" } else { "weights" };
+        let kernel = slim.get_mut(&format!("{layer}/{leaf}")).unwrap();
+        if kernel.shape()[0] == 3 {
+            // Only the tap that both paddings put on the same pixel: rows and columns of stride 2
+            // start at 0 in PyTorch with the tap 1, at 1 in TensorFlow, so images are constant below.
+            let [_, _, a, b] = kernel.shape().try_into().unwrap();
+            let centre = 4 * a * b..5 * a * b;
+            for (at, value) in kernel.as_f32_mut().unwrap().iter_mut().enumerate() {
+                if !centre.contains(&at) {
+                    *value = 0.0;
+                }
+            }
+        }
+        timm.insert(format!("{conv}.weight"), oihw(kernel, depthwise));
+        for (ours, theirs) in [
+            ("gamma", "weight"),
+            ("beta", "bias"),
+            ("moving_mean", "running_mean"),
+            ("moving_variance", "running_var"),
+        ] {
+            timm.insert(
+                format!("{norm}.{theirs}"),
+                slim[&format!("{layer}/BatchNorm/{ours}")].clone(),
+            );
+        }
+    }
+    let head = "MobilenetV1/Logits/Conv2d_1c_1x1";
+    let weights = oihw(&slim[&format!("{head}/weights")], false);
+    let dense = [weights.shape()[0], weights.shape()[1]];
+    timm.insert("classifier.weight".into(), weights.reshape(dense).unwrap());
+    timm.insert("classifier.bias".into(), slim[&format!("{head}/biases")].clone());
+    let a = load(&write_safetensors("centre.safetensors", &slim, Some("32x32")));
+    let b = load(&write_safetensors("timm.safetensors", &timm, Some("32x32")));
+    let images = Tensor::new([1, 32, 32, 3], [0.2f32, 0.5, 0.9].repeat(32 * 32)).unwrap();
+    let (a, b) = (rows(&a.call(&images).unwrap()), rows(&b.call(&images).unwrap()));
+    // timm's epsilon of 1e-5 against slim's 1e-3 on variances of 1: half a thousandth a layer.
+    let largest = a[0].iter().fold(0.0f64, |most, value| most.max(value.abs()));
+    assert!(difference(&a[0], &b[0]) <= 0.05 * largest, "{a:?} {b:?}");
+    assert!(difference(&a[0], &b[0]) > 0.0);
+}
+
+#[test]
+fn onnx() {
+    agrees("mobilenet_v1_0.25_192.onnx", "ONNX model");
+}
+
+#[test]
+fn tensorflow_2_s_saved_model() {
+    agrees("saved_model_tf2", "SavedModel");
 }

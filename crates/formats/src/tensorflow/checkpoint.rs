@@ -20,6 +20,13 @@ use super::bundle::{BundleEntry, BundleReader};
 use crate::files::require_file;
 use crate::{Error, ErrorKind, FileSource, Limits, Result, Tensor};
 
+/// Whether a file ends like a sorted string table: a checkpoint of version 1, or the index of one
+/// of version 2.
+#[must_use]
+pub fn is_table(bytes: &[u8]) -> bool {
+    bytes.last_chunk().is_some_and(|end| u64::from_le_bytes(*end) == crate::table::MAGIC)
+}
+
 /// The tensors of a checkpoint of either version.
 ///
 /// ```

@@ -76,6 +76,16 @@ impl Nodes {
         )
     }
 
+    /// A two-dimensional int32 constant of pairs.
+    pub(crate) fn matrix(&mut self, name: impl Into<String>, rows: &[[i32; 2]]) -> String {
+        self.constant(
+            name,
+            tensor(DType::I32, &[rows.len(), 2], |proto| {
+                proto.int_val = rows.concat();
+            }),
+        )
+    }
+
     fn constant(&mut self, name: impl Into<String>, value: TensorProto) -> String {
         let dtype = attr_value::Value::Type(value.dtype);
         let value = attr_value::Value::Tensor(Box::new(value));

@@ -149,6 +149,20 @@ fn own_normalisation(graph: &GraphDef, images: &str) -> Option<Normalization> {
     }
 }
 
+/// Another normalisation in a graph that the builder wrote: the constants of `hub_input/Mul` and
+/// `hub_input/Sub`.
+pub(super) fn replace_normalization(graph: &mut GraphDef, range: Normalization) {
+    let (factor, offset) = range.affine();
+    let mut nodes = Nodes::default();
+    nodes.floats("hub_input/Mul/y", &factor);
+    nodes.floats("hub_input/Sub/y", &offset);
+    for new in nodes.into_graph_def().node {
+        graph.node.iter_mut().filter(|node| node.name == new.name).for_each(|node| {
+            node.clone_from(&new);
+        });
+    }
+}
+
 /// The only user of `at` if it changes it by a scalar constant: its op, the constant, its name.
 fn affine_step<'a>(
     graph: &'a GraphDef,

@@ -8,7 +8,7 @@ use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
 use mobilenet_formats::tensorflow::{HubModule, MetaGraph};
 use mobilenet_formats::{DType, Limits, Tensor};
 
-use super::{Candidate, SAVED_MODEL, Source, Wanted, Weights};
+use super::{Candidate, SAVED_MODEL, Source, Wanted, Weights, functions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::{Port, Scores, Signature};
 
@@ -20,8 +20,21 @@ pub(super) fn is(file: &Candidate<'_>) -> bool {
 /// Reads the meta graph with the wanted tags.
 pub(super) fn read(wanted: &Wanted<'_>, _: &Candidate<'_>) -> Result<Source> {
     let module = HubModule::open(Arc::new(wanted.files.clone()), wanted.limits)?;
+    of_module(module, wanted)
+}
+
+/// The meta graph with the wanted tags of a module that is open already.
+pub(super) fn of_module(module: HubModule, wanted: &Wanted<'_>) -> Result<Source> {
     let tags: Vec<&str> = wanted.tags.iter().map(String::as_str).collect();
-    let meta_graph = module.meta_graph(&tags)?;
+    // TensorFlow 2 tags its only graph for serving.
+    let served = tags.is_empty() && module.meta_graph(&[]).is_err();
+    let meta_graph = match module.meta_graph(&["serve"]) {
+        Ok(served_graph) if served => served_graph,
+        _ => module.meta_graph(&tags)?,
+    };
+    if functions::is(meta_graph.def()?) {
+        return functions::read(wanted, &module, meta_graph.def()?);
+    }
     let tag_sets = module.saved_model().meta_graphs().iter().map(|graph| graph.tags().to_vec());
     let (tag_sets, image_size) = (tag_sets.collect(), image_size(meta_graph)?);
     let graph = Graph::import(meta_graph.graph_def()?)?;

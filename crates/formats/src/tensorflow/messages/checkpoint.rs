@@ -96,3 +96,30 @@ pub struct SavedTensorSlices {
     #[prost(message, optional, tag = "2")]
     pub data: Option<SavedSlice>,
 }
+
+/// `trackable_object_graph.proto`: the objects of a TensorFlow 2 checkpoint; children are left out.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TrackableObjectGraph {
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: Vec<TrackableObject>,
+}
+
+/// `trackable_object_graph.proto`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TrackableObject {
+    #[prost(message, repeated, tag = "2")]
+    pub attributes: Vec<SerializedTensor>,
+}
+
+/// `trackable_object_graph.proto`: a value of an object and where the checkpoint keeps it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SerializedTensor {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The variable's name.
+    #[prost(string, tag = "2")]
+    pub full_name: String,
+    /// The key in the bundle.
+    #[prost(string, tag = "3")]
+    pub checkpoint_key: String,
+}

@@ -1,0 +1,116 @@
+//! TensorFlow checkpoints of both versions as a [`Source`]: by the names and shapes of slim's
+//! variables where they are a MobileNet V1's, else by the graph in the `.meta` file beside them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mobilenet_formats::DType;
+use mobilenet_formats::tensorflow::checkpoint::{Checkpoint, STATE_FILE, is_table};
+use mobilenet_formats::tensorflow::messages::{GraphDef, MetaGraphDef, attr_value::Value};
+use mobilenet_formats::tensorflow::{self, checkpoint};
+
+use super::network::Network;
+use super::slim::{self, About, Tensors};
+use super::{Candidate, Source, Wanted, read_file};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Whether a file ends like a sorted string table, or says which checkpoint is the latest.
+pub(super) fn is(file: &Candidate<'_>) -> bool {
+    is_table(file.bytes) || is_state(file)
+}
+
+fn is_state(file: &Candidate<'_>) -> bool {
+    file.path == STATE_FILE && checkpoint::latest(file.bytes).is_ok()
+}
+
+/// What slim's training appends to the names of averaged weights.
+const AVERAGE: &str = "/ExponentialMovingAverage";
+
+/// Reads the tensors of the network; optimiser slots and counters are left out.
+pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
+    let prefix = match is_state(file) {
+        true => checkpoint::latest(file.bytes)?,
+        false => file.path.strip_suffix(".index").unwrap_or(file.path).to_owned(),
+    };
+    let source = Arc::new(wanted.files.clone());
+    let stored = Checkpoint::open(source, &prefix, wanted.limits)?;
+    let names: Vec<&str> = stored.names();
+    let meta = meta_graph(wanted, &prefix)?;
+    if slim::knows(names.iter().copied()) {
+        let mut about =
+            About { image_size: meta.as_ref().and_then(image_size), ..About::default() };
+        let tensors = tensors(wanted, &stored, &mut about)?;
+        return slim::source(wanted, &tensors, about);
+    }
+    let Some(graph) = meta else {
+        let message = format!(
+            "{prefix}: its variables are not slim's of a MobileNet V1, and without {prefix}.meta \
+             nothing says what they are"
+        );
+        return Err(Error::new(ErrorKind::Format, message));
+    };
+    of_graph(wanted, &stored, graph)
+}
+
+/// Slim's variables, averaged ones in place of the last ones if wanted.
+fn tensors(wanted: &Wanted<'_>, stored: &Checkpoint, about: &mut About) -> Result<Tensors> {
+    let mut tensors = Tensors::new();
+    let mut averaged = 0;
+    for name in stored.names().into_iter().filter(|name| name.starts_with("MobilenetV1/")) {
+        let average = format!("{name}{AVERAGE}");
+        let from = match wanted.moving_averages && stored.entry(&average).is_ok() {
+            true => average.as_str(),
+            false => name,
+        };
+        averaged += usize::from(from != name);
+        if stored.entry(from)?.dtype == DType::F32 {
+            tensors.insert(name.to_owned(), stored.read(from)?);
+        }
+    }
+    if wanted.moving_averages {
+        about.notes.push(format!("moving averages taken of {averaged} variables"));
+    }
+    Ok(tensors)
+}
+
+fn meta_graph(wanted: &Wanted<'_>, prefix: &str) -> Result<Option<GraphDef>> {
+    let Some(bytes) = read_file(wanted, &format!("{prefix}.meta"))? else { return Ok(None) };
+    let meta: MetaGraphDef = tensorflow::decode_message(bytes, wanted.limits)?;
+    Ok(meta.graph_def)
+}
+
+/// The size of the placeholder for images.
+fn image_size(graph: &GraphDef) -> Option<[usize; 2]> {
+    let mut placeholders = graph.node.iter().filter(|node| node.op == "Placeholder");
+    placeholders.find_map(|node| match &node.attr.get("shape")?.value {
+        Some(Value::Shape(shape)) => match shape.dim.as_slice() {
+            [_, height, width, _] => {
+                let side = |size: i64| usize::try_from(size).ok().filter(|&side| side > 0);
+                Some([side(height.size)?, side(width.size)?])
+            }
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// Any network, by its graph.
+fn of_graph(wanted: &Wanted<'_>, stored: &Checkpoint, graph: GraphDef) -> Result<Source> {
+    let mut variables = BTreeMap::new();
+    for node in &graph.node {
+        if !["VariableV2", "Variable", "VarHandleOp"].contains(&node.op.as_str()) {
+            continue;
+        }
+        let shared = match node.attr.get("shared_name").and_then(|attr| attr.value.as_ref()) {
+            Some(Value::S(name)) if !name.is_empty() => String::from_utf8_lossy(name).into_owned(),
+            _ => node.name.clone(),
+        };
+        let average = format!("{shared}{AVERAGE}");
+        let averaged = wanted.moving_averages && stored.entry(&average).is_ok();
+        let from = if averaged { &average } else { &shared };
+        if stored.entry(from).is_ok() {
+            variables.insert(shared.clone(), Arc::new(stored.read(from)?));
+        }
+    }
+    Network { variables, ..Network::new(graph) }.into_source(wanted)
+}
