@@ -34,6 +34,8 @@ commands! {
     inspect: Inspect,
     bench: Bench,
     train: Train,
+    convert: Convert,
+    list: List,
     fetch: Fetch,
     cache: Cache,
     completions: Completions,

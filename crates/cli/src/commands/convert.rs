@@ -1,0 +1,247 @@
+//! `mobilenet convert`: a module of any format as a file of another. What was written is loaded
+//! again and compared with where it came from before the command says so.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mobilenet::{ExportFormat, Module, Scores, Tensor};
+use serde::Serialize;
+
+use crate::args::ModelArgs;
+use crate::failure::{Failure, Outcome, Status};
+
+const EXAMPLES: &str = "\
+Examples:
+  mobilenet convert model.onnx model.tar.gz
+  mobilenet convert mobilenet_v1_1.0_224.ckpt mobilenet.safetensors
+  mobilenet convert 1.tar.gz frozen.pb
+  mobilenet convert model.h5 folder --to hub
+
+Formats by the end of OUT: .tar.gz (hub module), .pb (frozen graph), .ckpt (checkpoint V2), .onnx,
+.safetensors, .npz; --to hub and --to saved-model write folders.";
+
+/// Images that both modules are asked about.
+const SAMPLES: usize = 8;
+
+/// Write a module in another format
+///
+/// The result is loaded again and run against the source on sample images.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Convert {
+    /// The module to read: anything --module takes
+    #[arg(value_name = "IN")]
+    from: String,
+
+    /// The file or folder to write
+    #[arg(value_name = "OUT")]
+    to: PathBuf,
+
+    /// The format to write [default: by the end of OUT]
+    #[arg(long = "to", value_name = "FORMAT")]
+    format: Option<ExportFormat>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// What came of it.
+#[derive(Serialize)]
+struct Report {
+    path: String,
+    format: String,
+    files: usize,
+    bytes: u64,
+    samples: usize,
+    /// Largest absolute difference of the compared answers.
+    largest_difference: f64,
+    /// What was compared: logits, probabilities or features.
+    compared: &'static str,
+    /// Samples whose likeliest class is the same.
+    same_top1: usize,
+}
+
+impl Convert {
+    pub(crate) fn run(self) -> Outcome {
+        let name = self.to.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| Failure::new("OUT must name a file or folder, in UTF-8"))?;
+        let format = self.format.or_else(|| ExportFormat::of_name(name)).ok_or_else(|| {
+            let names: Vec<&str> = ExportFormat::names().collect();
+            Failure::new(format!("the end of `{name}` names no format"))
+                .hint(format!("say --to with one of {}", names.join(", ")))
+        })?;
+        let source = self.model.open_handle(&self.from)?;
+        let files = source.export(format, name)?;
+        let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let count = files.iter().count();
+        let all: Vec<(&str, &[u8])> = files.iter().collect();
+        let folders: Vec<&str> = files.folders().collect();
+        write(folder, name, &all, &folders)?;
+        let written = self.to.to_str().unwrap_or(name);
+        let report = Report {
+            path: written.to_owned(),
+            format: format.to_string(),
+            files: count,
+            bytes,
+            ..compare(&source, &self.reload(written)?)?
+        };
+        self.print(&report)?;
+        Ok(Status::Good)
+    }
+
+    /// The file that was written; weights alone do not say what the source's caller had to.
+    fn reload(&self, path: &str) -> Result<Module, Failure> {
+        Ok(self.model.hub.options().load(path)?)
+    }
+
+    fn print(&self, report: &Report) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, report)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        let Report { path, format, samples, largest_difference, compared, same_top1, .. } = report;
+        let size = crate::terminal::bytes(report.bytes);
+        writeln!(out, "{} ({format}, {size})", crate::terminal::printable(path))?;
+        writeln!(out, "largest difference of {compared} on {samples} images: {largest_difference:.1e}")?;
+        writeln!(out, "same top-1 on {same_top1} of {samples}")?;
+        Ok(())
+    }
+}
+
+/// Writes beside the place and renames: nobody sees half a file.
+fn write(
+    folder: &Path,
+    name: &str,
+    files: &[(&str, &[u8])],
+    empty: &[&str],
+) -> Result<(), Failure> {
+    let failed = |path: &Path, error: io::Error| {
+        Failure::io(format!("cannot write {}", path.display()), &error)
+    };
+    let out = folder.join(name);
+    let in_folder = format!("{name}/");
+    let is_folder = files.iter().any(|(path, _)| path.starts_with(&in_folder));
+    if is_folder && out.exists() {
+        return Err(Failure::new(format!("{} exists already", out.display())));
+    }
+    fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let result = stage(&temporary, files, empty).and_then(|()| {
+        if is_folder {
+            return fs::rename(temporary.join(name), &out);
+        }
+        files.iter().try_for_each(|(path, _)| fs::rename(temporary.join(path), folder.join(path)))
+    });
+    // Nothing of it is left, whatever happened; that it was never made is no fault either.
+    let _ = fs::remove_dir_all(&temporary);
+    result.map_err(|e| failed(&out, e))
+}
+
+fn stage(temporary: &Path, files: &[(&str, &[u8])], empty: &[&str]) -> io::Result<()> {
+    for folder in empty {
+        fs::create_dir_all(temporary.join(folder))?;
+    }
+    for (path, bytes) in files {
+        let path = temporary.join(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let mut file = fs::File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Both modules on the same images.
+fn compare(source: &Module, written: &Module) -> Result<Report, Failure> {
+    let (height, width) = source.expected_image_size()?;
+    let images = samples(height, width)?;
+    let answers = |module: &Module| -> Result<Tensor, Failure> {
+        let name = module.first_signature()?.to_owned();
+        let signature = module.signature(&name)?;
+        let key = signature.inputs.first().map(|port| port.key.clone()).unwrap_or_default();
+        let mut outputs = module.call_signature(&name, [(key, &images)])?;
+        outputs.remove("default").ok_or_else(|| Failure::new("the signature has no output `default`"))
+    };
+    let (mut a, mut b) = (rows(&answers(source)?), rows(&answers(written)?));
+    let probabilities = Scores::Probabilities;
+    let mixed = source.scores() != written.scores();
+    if mixed {
+        for (module, rows) in [(source, &mut a), (written, &mut b)] {
+            if module.scores() == Scores::Logits {
+                rows.iter_mut().for_each(|row| softmax(row));
+            }
+        }
+    }
+    if a.len() != b.len() || a.first().map(Vec::len) != b.first().map(Vec::len) {
+        return Err(Failure::new("what was written answers with another shape than its source"));
+    }
+    let pairs = || a.iter().zip(&b);
+    let gap = |(a, b): (&Vec<f64>, &Vec<f64>)| {
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    let classifies = source.signature("image_classification").is_ok();
+    Ok(Report {
+        path: String::new(),
+        format: String::new(),
+        files: 0,
+        bytes: 0,
+        samples: SAMPLES,
+        largest_difference: pairs().map(gap).fold(0.0, f64::max),
+        compared: match (classifies, mixed || source.scores() == probabilities) {
+            (false, _) => "features",
+            (true, true) => "probabilities",
+            (true, false) => "logits",
+        },
+        same_top1: pairs().filter(|(a, b)| top(a) == top(b)).count(),
+    })
+}
+
+/// Smooth gradients with noise, values in [0, 1]: always the same.
+fn samples(height: usize, width: usize) -> Result<Tensor, Failure> {
+    let mut values = Vec::with_capacity(SAMPLES * height * width * 3);
+    let mut state = 0x2545_f491u32;
+    for sample in 0..SAMPLES {
+        for y in 0..height {
+            for x in 0..width {
+                for colour in 0..3 {
+                    state ^= state << 13;
+                    state ^= state >> 17;
+                    state ^= state << 5;
+                    let noise = (state >> 8) as f32 / (1u32 << 24) as f32;
+                    let phase = (x * (sample + 1) + y * (colour + 1)) as f32 / (height + width) as f32;
+                    values.push(0.5 + 0.35 * (phase * 6.0).sin() + 0.15 * (2.0 * noise - 1.0));
+                }
+            }
+        }
+    }
+    Tensor::new([SAMPLES, height, width, 3], values).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
+    let values = tensor.as_f32().unwrap_or_default();
+    let width = (values.len() / tensor.shape().first().copied().unwrap_or(1).max(1)).max(1);
+    values.chunks(width).map(|row| row.iter().copied().map(f64::from).collect()).collect()
+}
+
+fn softmax(row: &mut [f64]) {
+    let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    row.iter_mut().for_each(|value| *value = (*value - largest).exp());
+    let sum: f64 = row.iter().sum();
+    row.iter_mut().for_each(|value| *value /= sum);
+}
+
+fn top(row: &[f64]) -> Option<usize> {
+    (0..row.len()).max_by(|&a, &b| row.get(a).partial_cmp(&row.get(b)).unwrap_or(std::cmp::Ordering::Equal))
+}
