@@ -6,6 +6,8 @@ hand, of every real module in it:
 - rewritten: a module read and written back by us loads in `tensorflow_hub` with the same signatures,
   variables, losses and update ops, and equal outputs, for every tag set (bit for bit: the same
   TensorFlow runs both);
+- converted: what `mobilenet convert` writes runs in TensorFlow, NumPy, safetensors and onnxruntime with
+  the module's own outputs (formats.py);
 - embedded: `mobilenet embed` gives the logits that TensorFlow gives, within LOGITS_TOLERANCE.
 """
 
@@ -17,6 +19,8 @@ import sys
 import tarfile
 import tempfile
 
+import formats
+import formats
 import hub
 import numpy as np
 from safetensors.numpy import load_file
@@ -48,6 +52,7 @@ def main() -> int:
             check_rewritten(report, options, name, folder, images)
             check_embedded(report, options, name, folder, images)
         if (options.shared / "golden").is_dir():
+            check_formats(report, options, pathlib.Path(scratch))
             check_classified(report, options)
     print(f"interop: {report.passed} passed, {report.failed} failed")
     return report.failed > 0
@@ -112,6 +117,15 @@ def check_embedded(report: Report, options, name: str, folder: pathlib.Path, ima
     difference = distance(np.load(made), expected)
     detail = f"largest difference {difference:.1e} of {np.abs(expected).max():.1f}"
     report.check(f"{name}: embed", difference <= LOGITS_TOLERANCE, detail)
+
+
+def check_formats(report: Report, options, scratch: pathlib.Path) -> None:
+    """The module of the reference data in every format that `mobilenet convert` writes."""
+    name = "mobilenet_v1_025_192/classification/1"
+    module = scratch / name.replace("/", "_")
+    images = load_file(options.shared / "golden/inputs.safetensors")["192/plain"]
+    expected = hub.outputs(module, set(), "default", images)["outputs default"]
+    formats.check(report, options.mobilenet, name, module, images, expected)
 
 
 def check_classified(report: Report, options) -> None:

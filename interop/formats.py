@@ -1,0 +1,81 @@
+"""Our files of other formats, in the programs those formats belong to. Called by check.py.
+
+A hub module is converted by `mobilenet convert`, and each result answers the same images as the module
+does in TensorFlow: a frozen graph and a SavedModel in TensorFlow, a checkpoint through
+`tf.train.load_checkpoint`, safetensors through the package, NumPy's archive through NumPy. ONNX has
+its own environment and is checked by onnx_check.py.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import tensorflow as tf
+from safetensors.numpy import load_file
+
+HERE = pathlib.Path(__file__).parent
+# float32 against float32, constants folded in another order.
+TOLERANCE = 1e-4
+
+
+def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray, expected: np.ndarray) -> None:
+    """Every format from `module`; `expected` is what it answers to `images`."""
+    scratch = module.with_name(module.name + "_formats")
+    scratch.mkdir()
+
+    def convert(to: str, *flags: str) -> pathlib.Path | None:
+        out = scratch / to
+        command = [mobilenet, "convert", "--offline", module, out, *flags]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            report.check(f"{name}: convert {to}", False, done.stderr.strip()[-300:])
+            return None
+        return out
+
+    def close(what: str, answer: np.ndarray) -> None:
+        difference = float(np.abs(answer - expected).max()) if answer.shape == expected.shape else float("inf")
+        report.check(f"{name}: {what}", difference <= TOLERANCE, f"largest difference {difference:.1e}")
+
+    if out := convert("frozen.pb"):
+        close("frozen graph in TensorFlow", run_frozen(out, images))
+    if out := convert("saved", "--to", "saved-model"):
+        answer = tf.saved_model.load(str(out)).signatures["serving_default"](images=tf.constant(images))
+        close("SavedModel in TensorFlow 2", answer["default"].numpy())
+    variables = None
+    if out := convert("model.ckpt"):
+        reader = tf.train.load_checkpoint(str(out))
+        variables = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()}
+        report.check(f"{name}: checkpoint", len(variables) > 100, f"{len(variables)} variables")
+    for what, read in (("model.safetensors", load_file), ("model.npz", lambda path: dict(np.load(path)))):
+        if out := convert(what):
+            stored = {key: value for key, value in read(out).items() if key != "image_size"}
+            same = variables is not None and stored.keys() == variables.keys()
+            same = same and all(np.array_equal(stored[key], variables[key]) for key in stored)
+            report.check(f"{name}: {what}", same, f"{len(stored)} tensors, as in the checkpoint")
+    if out := convert("model.onnx"):
+        given, wanted = scratch / "images.npy", scratch / "expected.npy"
+        np.save(given, images)
+        np.save(wanted, expected)
+        python = subprocess.run(
+            [sys.executable, HERE.parent / "scripts/venv.py", HERE / "requirements-onnx.txt"],
+            capture_output=True, text=True,
+        )
+        if python.returncode:
+            return print(f"skipped ONNX: {python.stderr.strip()[-200:]}")
+        command = [python.stdout.strip(), HERE / "onnx_check.py", out, given, wanted, str(TOLERANCE)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        detail = (done.stdout + done.stderr).strip()[-300:]
+        report.check(f"{name}: ONNX in onnxruntime", done.returncode == 0, detail)
+
+
+def run_frozen(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
+    """The only answer of a frozen graph to its only placeholder."""
+    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    used = {name.split(":")[0] for node in graph_def.node for name in node.input}
+    (output,) = [node.name for node in graph_def.node if node.name not in used]
+    (placeholder,) = [node.name for node in graph_def.node if node.op == "Placeholder"]
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+        with tf.compat.v1.Session(graph=graph) as session:
+            return session.run(f"{output}:0", {f"{placeholder}:0": images})
