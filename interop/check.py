@@ -1,7 +1,7 @@
 """Compares our command line and our module writer with TensorFlow. Started by interop/run.
 
-Two questions, each asked of a module that TensorFlow makes here and, when the reference data is at
-hand, of every real module in it:
+Three questions, asked of a module that TensorFlow makes here and, when the reference data is at
+hand, of real modules in it:
 
 - rewritten: a module read and written back by us loads in `tensorflow_hub` with the same signatures,
   variables, losses and update ops, and equal outputs, for every tag set (bit for bit: the same

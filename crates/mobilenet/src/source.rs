@@ -139,6 +139,12 @@ fn recognise(wanted: &Wanted<'_>, path: &str) -> Result<Option<Found>> {
 /// The model of a folder: what the first format in order knows, and once.
 fn search(wanted: &Wanted<'_>) -> Result<Option<Found>> {
     let paths = wanted.files.paths();
+    // Known by its name alone: it is not read twice.
+    if paths.iter().any(|path| path == SAVED_MODEL) {
+        let saved_model = Candidate { path: SAVED_MODEL, bytes: &[] };
+        let format = FORMATS.iter().find(|format| (format.is)(&saved_model));
+        return Ok(format.map(|format| (format, SAVED_MODEL.to_owned(), Vec::new())));
+    }
     for main in MAIN_FILES.iter().filter(|main| paths.iter().any(|path| path == *main)) {
         if let Some(found) = recognise(wanted, main)? {
             return Ok(Some(found));
@@ -166,7 +172,7 @@ fn search(wanted: &Wanted<'_>) -> Result<Option<Found>> {
 const SAVED_MODEL: &str = "saved_model.pb";
 
 /// Files that speak for the folder they are in.
-const MAIN_FILES: [&str; 3] = [SAVED_MODEL, "checkpoint", "model.json"];
+const MAIN_FILES: [&str; 2] = ["checkpoint", "model.json"];
 
 /// The file at `path`, if there is one, whole.
 pub(crate) fn read_file(wanted: &Wanted<'_>, path: &str) -> Result<Option<Vec<u8>>> {

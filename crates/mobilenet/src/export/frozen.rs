@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use mobilenet_formats::tensorflow::messages::{
-    AttrValue, GraphDef, NodeDef, TensorProto, attr_value::Value,
+    AttrValue, GraphDef, NodeDef, TensorProto, VersionDef, attr_value::Value,
 };
 
 use crate::error::Result;
 use crate::module::Module;
+
+/// Producer version of graphs that come from other formats: TensorFlow 1.15's.
+const PRODUCER: i32 = 134;
 
 /// What the graph must still answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,7 @@ pub(super) fn graph(module: &Module, keep: Keep) -> Result<GraphDef> {
     let mut graph = module.graph().to_graph_def();
     graph.library = None;
     graph.debug_info = None;
+    graph.versions.get_or_insert(VersionDef { producer: PRODUCER, ..VersionDef::default() });
     let first = module.first_signature()?;
     let mut outputs = Vec::new();
     for signature in module.signatures() {

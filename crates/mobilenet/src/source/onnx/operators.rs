@@ -118,6 +118,8 @@ fn conv(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
     let weights = kernel([outputs, inputs, height, width], values, groups)?;
     let weights = importer.constant(call, "weights", &weights)?;
     let (x, attributes) = window(importer, call, x)?;
+    let [dy, dx] = pair(call, "dilations")?;
+    let attributes = attributes.with_ints("dilations", &[1, dy, dx, 1]);
     let op = if depthwise { "DepthwiseConv2dNative" } else { "Conv2D" };
     let mut y = importer.add(call.name(), op, attributes, &[x, weights])?;
     if call.has(2) {
@@ -128,15 +130,17 @@ fn conv(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
     image(y)
 }
 
-/// Strides, dilations and borders; borders that `SAME` cannot express become a `Pad`.
+/// Two small positive numbers, 1 each where the attribute is absent.
+fn pair(call: &Call<'_>, name: &str) -> Result<[i64; 2]> {
+    match call.attribute(name).map_or(&[1, 1][..], |found| &found.ints) {
+        &[a, b] if a > 0 && b > 0 && a < 1 << 20 && b < 1 << 20 => Ok([a, b]),
+        other => Err(unsupported(format!("{name} {other:?}"))),
+    }
+}
+
+/// Strides and borders; borders that `SAME` cannot express become a `Pad`.
 fn window(importer: &mut Importer, call: &Call<'_>, x: TensorId) -> Result<(TensorId, Attributes)> {
-    let pair = |name: &str| -> Result<[i64; 2]> {
-        match call.attribute(name).map_or(&[1, 1][..], |found| &found.ints) {
-            &[a, b] if a > 0 && b > 0 && a < 1 << 20 && b < 1 << 20 => Ok([a, b]),
-            other => Err(unsupported(format!("{name} {other:?}"))),
-        }
-    };
-    let ([sy, sx], [dy, dx]) = (pair("strides")?, pair("dilations")?);
+    let [sy, sx] = pair(call, "strides")?;
     let pads = call.attribute("pads").map_or(vec![0; 4], |found| found.ints.clone());
     let (x, padding) = match (call.text("auto_pad").as_str(), pads.as_slice()) {
         ("SAME_UPPER", _) => (x, "SAME"),
@@ -149,7 +153,6 @@ fn window(importer: &mut Importer, call: &Call<'_>, x: TensorId) -> Result<(Tens
     let attributes = Attributes::new()
         .with_dtype("T", DType::F32)
         .with_ints("strides", &[1, sy, sx, 1])
-        .with_ints("dilations", &[1, dy, dx, 1])
         .with_string("padding", padding);
     Ok((x, attributes))
 }
