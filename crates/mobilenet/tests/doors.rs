@@ -13,9 +13,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mobilenet::{ErrorKind, Module, Normalization, Scores, Tensor};
+use mobilenet::{DType, ErrorKind, Module, Normalization, Scores, Tensor};
+use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::safetensors;
 use mobilenet_formats::tensorflow::BundleWriter;
+use prost::Message as _;
 use support::{Golden, difference, rows, save};
 
 /// The folder of one network in every format.
@@ -289,4 +291,60 @@ fn onnx() {
 #[test]
 fn tensorflow_2_s_saved_model() {
     agrees("saved_model_tf2", "SavedModel");
+}
+
+/// A frozen graph of MobileNet V2's kind: a block whose output is added to its input. Its kernels
+/// pass values on, so that the answer can be computed by hand.
+fn residual_graph() -> Graph {
+    let mut graph = Graph::new();
+    let float = || Attributes::new().with_dtype("T", DType::F32);
+    let constant = |graph: &mut Graph, name: &str, value: Tensor| {
+        let attributes =
+            Attributes::new().with_dtype("dtype", value.dtype()).with_tensor("value", &value);
+        TensorId::from(graph.add(name, "Const", attributes, &[]).unwrap())
+    };
+    let window = || float().with_ints("strides", &[1, 1, 1, 1]).with_string("padding", "SAME");
+    let shape = Shape::new(vec![Some(1), Some(4), Some(4), Some(3)]);
+    let attributes = Attributes::new().with_dtype("dtype", DType::F32).with_shape("shape", &shape);
+    let images = graph.add("input", "Placeholder", attributes, &[]).unwrap();
+    let identity: Vec<f32> = (0..9).map(|i| f32::from(u8::from(i % 4 == 0))).collect();
+    let identity = Tensor::new([1, 1, 3, 3], identity).unwrap();
+    let identity = constant(&mut graph, "identity", identity);
+    let centre: Vec<f32> = (0..27).map(|i| f32::from(u8::from(i / 3 == 4))).collect();
+    let centre = constant(&mut graph, "centre", Tensor::new([3, 3, 3, 1], centre).unwrap());
+    let stem = graph.add("stem", "Conv2D", window(), &[images.into(), identity]).unwrap();
+    let expanded = graph.add("expand", "Relu6", float(), &[stem.into()]).unwrap();
+    let inputs = [expanded.into(), centre];
+    let depthwise = graph.add("depthwise", "DepthwiseConv2dNative", window(), &inputs).unwrap();
+    let project = [depthwise.into(), identity];
+    let projected = graph.add("project", "Conv2D", window(), &project).unwrap();
+    let sum = graph.add("add", "AddV2", float(), &[stem.into(), projected.into()]).unwrap();
+    let axes = constant(&mut graph, "axes", Tensor::vector(vec![1i32, 2]));
+    let mean = float().with_dtype("Tidx", DType::I32);
+    let mean = graph.add("pool", "Mean", mean, &[sum.into(), axes]).unwrap();
+    let weights = Tensor::new([3, 2], vec![1f32, 0.0, 0.0, 1.0, 2.0, -1.0]).unwrap();
+    let weights = constant(&mut graph, "weights", weights);
+    let logits = graph.add("logits", "MatMul", float(), &[mean.into(), weights]).unwrap();
+    graph.add("probabilities", "Softmax", float(), &[logits.into()]).unwrap();
+    graph
+}
+
+#[test]
+fn two_branches_that_are_added() {
+    let path = save("residual.pb", &residual_graph().to_graph_def().encode_to_vec());
+    let module = load(&path);
+    let pixels = support::pixels(2 * 4 * 4 * 3, 3);
+    let images = Tensor::new([2, 4, 4, 3], pixels.clone()).unwrap();
+    let answers = rows(&module.call(&images).unwrap());
+    for (image, answer) in pixels.chunks(48).zip(&answers) {
+        let mut means = [0.0f64; 3];
+        for (place, &value) in image.iter().enumerate() {
+            let value = f64::from(value) * 2.0 - 1.0;
+            means[place % 3] += (value + value.max(0.0)) / 16.0;
+        }
+        let [r, g, b] = means;
+        assert!(difference(answer, &[r + 2.0 * b, g - b]) <= 1e-6, "{answer:?} {means:?}");
+    }
+    let features = module.call_signature("image_feature_vector", [("images", &images)]).unwrap();
+    assert_eq!(features["default"].shape(), [2, 3]);
 }
