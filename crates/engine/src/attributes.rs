@@ -167,6 +167,12 @@ impl Attributes {
     pub fn with_tensor(self, name: &str, tensor: &Tensor) -> Self {
         self.set(name, Value::Tensor(Box::new(TensorProto::from(tensor))))
     }
+
+    /// With a tensor whose integers are those of the quantised type `dtype` (`qint8`, `qint32`).
+    pub fn with_quantized(self, name: &str, tensor: &Tensor, dtype: DType) -> Self {
+        let proto = TensorProto { dtype: dtype.to_tensorflow(), ..TensorProto::from(tensor) };
+        self.set(name, Value::Tensor(Box::new(proto)))
+    }
 }
 
 impl From<BTreeMap<String, AttrValue>> for Attributes {

@@ -2,6 +2,7 @@
 //! steps compute it.
 
 mod gradients;
+mod quantized;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -125,7 +126,11 @@ impl Lowering<'_> {
         let fact = self.output_fact(port)?;
         let shape = concrete(fact)?;
         elements(&shape)?;
-        let dtype = fact.dtype.ok_or_else(|| Error::dtype("the dtype is not known"))?;
+        let dtype = match fact.dtype {
+            // Whatever integers a tensor is quantised to, steps hold it in bytes.
+            Some(DType::QI8 | DType::QI32) => DType::U8,
+            dtype => dtype.ok_or_else(|| Error::dtype("the dtype is not known"))?,
+        };
         let name = self.graph.tensor_name(tensor);
         let value = Value { name, dtype, shape, storage, per_image: false };
         let id = self.program.add(value);

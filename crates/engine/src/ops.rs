@@ -37,15 +37,17 @@ mod shape;
 mod softmax;
 mod strided_slice;
 mod unary;
+mod uniform;
 mod variable;
 
 pub(crate) use assign::Update;
 pub(crate) use binary::Arithmetic;
-pub(crate) use convolution::{Geometry, Kind};
-pub(crate) use pool::Pooling;
+pub(crate) use convolution::{Attrs as ConvolutionAttributes, Geometry, Kind};
+pub(crate) use pool::{Pooling, window as pool_window};
 pub(crate) use random::Distribution;
-pub(crate) use reduce::Reduction;
+pub(crate) use reduce::{Reduction, reduced_axes};
 pub(crate) use unary::Function;
+pub(crate) use uniform::Coding;
 
 pub(crate) use convolution_backprop::By;
 
@@ -189,6 +191,8 @@ const OPS: &[(&str, Import)] = &[
     ("Sub", binary::Binary::subtract),
     ("Sum", reduce::Reduce::sum),
     ("TruncatedNormal", random::Random::truncated_normal),
+    ("UniformDequantize", uniform::Dequantize::import),
+    ("UniformQuantize", uniform::Quantize::import),
     ("VarHandleOp", variable::Variable::handle),
     ("VarIsInitializedOp", variable::IsInitialized::import),
     ("Variable", variable::Variable::reference),

@@ -4,6 +4,7 @@
 //! several steps use, is never fused away.
 
 mod absorb;
+mod dead;
 mod gates;
 mod pads;
 pub(crate) mod separable;
@@ -13,11 +14,16 @@ use crate::program::Program;
 /// One pass.
 type Pass = fn(&mut Program);
 
-/// Every pass, in the order they run.
-const PASSES: &[(&str, Pass)] = &[
+/// The passes that leave one step for each op of a folded graph, in the order they run.
+const FOLDS: &[(&str, Pass)] = &[
+    ("drop what nobody reads", dead::run),
     ("absorb affines and activations", absorb::run),
     ("pads into convolutions", pads::run),
     ("absorb affines and activations", absorb::run),
+];
+
+/// The passes that make one step of several such ops, which run after those.
+const FUSIONS: &[(&str, Pass)] = &[
     ("fuse depthwise and pointwise", separable::run),
     ("activations into batch norms that train", gates::forward),
     ("their gates into gradients", gates::backward),
@@ -25,7 +31,15 @@ const PASSES: &[(&str, Pass)] = &[
 
 /// Runs every pass.
 pub(crate) fn run(program: &mut Program) {
-    for (_, pass) in PASSES {
+    fold(program);
+    for (_, pass) in FUSIONS {
+        pass(program);
+    }
+}
+
+/// Runs the passes that fold, and none that fuses.
+pub(crate) fn fold(program: &mut Program) {
+    for (_, pass) in FOLDS {
         pass(program);
     }
 }

@@ -7,6 +7,7 @@ mod compile;
 mod inspect;
 mod memory;
 
+pub(crate) use compile::{PROBE, lowered};
 pub(crate) use memory::ALIGNMENT;
 
 use std::fmt;

@@ -29,6 +29,17 @@ pub(super) struct Pool {
     data_format: String,
 }
 
+/// The size of the pooled window and how it slides, as attributes say.
+pub(crate) fn window(attributes: &Attributes) -> Result<([usize; 2], Window)> {
+    let data_format = attributes.string("data_format", "NHWC")?;
+    let window = Window {
+        strides: pair("strides", &attributes.ints("strides")?, &data_format)?,
+        dilations: [1, 1],
+        padding: padding(attributes, &data_format)?,
+    };
+    Ok((pair("ksize", &attributes.ints("ksize")?, &data_format)?, window))
+}
+
 impl Pool {
     pub(super) fn average(attributes: &Attributes) -> Result<Arc<dyn Op>> {
         Self::import(Pooling::Average, attributes)
@@ -40,12 +51,7 @@ impl Pool {
 
     fn import(pooling: Pooling, attributes: &Attributes) -> Result<Arc<dyn Op>> {
         let data_format = attributes.string("data_format", "NHWC")?;
-        let window = Window {
-            strides: pair("strides", &attributes.ints("strides")?, &data_format)?,
-            dilations: [1, 1],
-            padding: padding(attributes, &data_format)?,
-        };
-        let kernel = pair("ksize", &attributes.ints("ksize")?, &data_format)?;
+        let (kernel, window) = window(attributes)?;
         Ok(Arc::new(Self { pooling, kernel, window, data_format }))
     }
 

@@ -88,7 +88,7 @@ impl Reduce {
 ///
 /// # Errors
 /// `Shape` where an axis is out of range.
-pub(super) fn reduced_axes(axes: &[i64], rank: usize) -> Result<Vec<bool>> {
+pub(crate) fn reduced_axes(axes: &[i64], rank: usize) -> Result<Vec<bool>> {
     let mut reduced = vec![false; rank];
     for &axis in axes {
         let index = super::axis(axis, rank)?;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use mobilenet_formats::DType;
+
 use super::memory::{self, Need};
 use super::{Place, Plan, PlanOptions, PlannedStep, Port, StepInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +19,7 @@ use crate::steps::{self, Kernel, MOST_OPERANDS, Site};
 
 /// The number of images that stands for any number while compiling: a prime that no model has
 /// as a dimension, so that what depends on it shows.
-const PROBE: usize = 1009;
+pub(crate) const PROBE: usize = 1009;
 
 /// No plan has more steps than this: a guard against hostile graphs.
 const MAX_STEPS: usize = 1 << 14;
@@ -64,18 +66,8 @@ impl Plan {
         outputs: &[&str],
         options: &PlanOptions,
     ) -> Result<Plan> {
-        let fed = feed(graph, inputs)?;
-        let wanted =
-            outputs.iter().map(|name| graph.tensor(name)).collect::<Result<Vec<TensorId>>>()?;
-        let order = needed(graph, &wanted, &fed, options)?;
-        let folded = fold::fold(&fold::Request {
-            graph,
-            order: &order,
-            fed: &fed.tensors,
-            variables,
-            keep: &options.variables,
-        })?;
-        let mut program = lower(graph, &folded, &order, &fed, &wanted)?;
+        let Lowered { fed, folded, mut program, .. } =
+            lower_for(graph, variables, inputs, outputs, options)?;
         if program.steps.len() > MAX_STEPS {
             let message = format!("{} steps, more than {MAX_STEPS}", program.steps.len());
             return Err(Error::new(ErrorKind::Limit, message));
@@ -94,6 +86,47 @@ impl Plan {
         let fed_values = fed.tensors.iter().map(|(tensor, _)| *tensor).collect::<Vec<_>>();
         finish(graph, &folded, program, kernels, &fed_values, fed.any_batch, options)
     }
+}
+
+/// A graph after lowering, before any pass.
+pub(crate) struct Lowered {
+    fed: Fed,
+    pub(crate) folded: Folded,
+    pub(crate) program: Program,
+    /// What holds each tensor of the graph.
+    pub(crate) env: HashMap<TensorId, ValueId>,
+}
+
+/// What computes `outputs` from `inputs`, lowered for inference.
+pub(crate) fn lowered(
+    graph: &Graph,
+    variables: &Variables<'_>,
+    inputs: &[(&str, Shape)],
+    outputs: &[&str],
+) -> Result<Lowered> {
+    lower_for(graph, variables, inputs, outputs, &PlanOptions::default())
+}
+
+fn lower_for(
+    graph: &Graph,
+    variables: &Variables<'_>,
+    inputs: &[(&str, Shape)],
+    outputs: &[&str],
+    options: &PlanOptions,
+) -> Result<Lowered> {
+    let fed = feed(graph, inputs)?;
+    let wanted =
+        outputs.iter().map(|name| graph.tensor(name)).collect::<Result<Vec<TensorId>>>()?;
+    let order = needed(graph, &wanted, &fed, options)?;
+    let folded = fold::fold(&fold::Request {
+        graph,
+        order: &order,
+        fed: &fed.tensors,
+        variables,
+        keep: &options.variables,
+    })?;
+    let (program, env) = lower(graph, &folded, &order, &fed, &wanted)?;
+    Ok(Lowered { fed, folded, program, env })
 }
 
 fn feed(graph: &Graph, inputs: &[(&str, Shape)]) -> Result<Fed> {
@@ -155,7 +188,7 @@ fn lower(
     order: &[NodeId],
     fed: &Fed,
     wanted: &[TensorId],
-) -> Result<Program> {
+) -> Result<(Program, HashMap<TensorId, ValueId>)> {
     let mut program = Program::default();
     let mut env = HashMap::new();
     for (index, (tensor, _)) in fed.tensors.iter().enumerate() {
@@ -187,7 +220,7 @@ fn lower(
         let output = output(graph, folded, &mut program, &env, tensor)?;
         program.outputs.push(output);
     }
-    Ok(program)
+    Ok((program, env))
 }
 
 /// The value of a wanted tensor, in the arena.
@@ -209,6 +242,10 @@ fn output(
             return Err(Error::unsupported(format!("'{name}' is no tensor that can be given out")));
         }
     };
+    if matches!(folded.fact(tensor)?.dtype, Some(DType::QI8 | DType::QI32)) {
+        let message = format!("'{name}' is quantised: ask for the tensor that dequantises it");
+        return Err(Error::unsupported(message));
+    }
     if matches!(program.value(program.root(value)).storage, Storage::Arena) {
         return Ok(value);
     }

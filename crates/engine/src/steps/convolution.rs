@@ -58,8 +58,8 @@ pub(crate) fn separable(pair: &[Convolution; 2], site: &Site) -> Result<Arc<dyn 
     let packed = kernels::Separable::new(
         site.isa,
         spec,
-        (&first.weights, first.bias()),
-        (&second.weights, second.bias()),
+        (&first.0, Some(&first.1)),
+        (&second.0, Some(&second.1)),
     );
     let packed = Packed::Separable(packed.map_err(refused)?);
     Ok(Arc::new(Step {
@@ -94,8 +94,8 @@ fn full(convolution: &Convolution, site: &Site) -> Result<kernels::Conv2d> {
         affine,
         activation: convolution.activation,
     };
-    let folded = folded(convolution)?;
-    kernels::Conv2d::new(site.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+    let (weights, bias) = folded(convolution)?;
+    kernels::Conv2d::new(site.isa, spec, &weights, Some(&bias)).map_err(refused)
 }
 
 fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwise> {
@@ -104,8 +104,8 @@ fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwis
         outputs: convolution.geometry.output[2],
         activation: convolution.activation,
     };
-    let folded = folded(convolution)?;
-    kernels::Pointwise::new(site.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+    let (weights, bias) = folded(convolution)?;
+    kernels::Pointwise::new(site.isa, spec, &weights, Some(&bias)).map_err(refused)
 }
 
 fn depthwise(convolution: &Convolution, site: &Site) -> Result<kernels::Depthwise> {
@@ -113,8 +113,8 @@ fn depthwise(convolution: &Convolution, site: &Site) -> Result<kernels::Depthwis
         return Err(Error::unsupported("an affine before a depthwise convolution"));
     }
     let spec = depthwise_spec(&convolution.geometry, convolution.activation);
-    let folded = folded(convolution)?;
-    kernels::Depthwise::new(site.isa, spec, &folded.weights, folded.bias()).map_err(refused)
+    let (weights, bias) = folded(convolution)?;
+    kernels::Depthwise::new(site.isa, spec, &weights, Some(&bias)).map_err(refused)
 }
 
 fn depthwise_spec(geometry: &Geometry, activation: Activation) -> kernels::DepthwiseSpec {
@@ -136,21 +136,9 @@ pub(super) fn window(geometry: &Geometry) -> Window {
     }
 }
 
-/// Weights with what follows folded in.
-struct FoldedWeights {
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-impl FoldedWeights {
-    fn bias(&self) -> Option<&[f32]> {
-        Some(&self.bias)
-    }
-}
-
-/// The output channel is the innermost index of every weight layout, so weight `i` belongs to
+/// Weights with what follows folded in, and the bias that makes. The output channel is the innermost index of every weight layout, so weight `i` belongs to
 /// channel `i % channels` (for depthwise: `in * multiplier + m`).
-fn folded(convolution: &Convolution) -> Result<FoldedWeights> {
+pub(crate) fn folded(convolution: &Convolution) -> Result<(Vec<f32>, Vec<f32>)> {
     let channels = convolution.geometry.output[2];
     let (scale, offset) = convolution.post.spread(channels);
     if scale.len() != channels || offset.len() != channels {
@@ -163,7 +151,7 @@ fn folded(convolution: &Convolution) -> Result<FoldedWeights> {
         let scales = scale.iter().cycle();
         weights.iter().zip(scales).map(|(w, s)| (w * s) as f32).collect()
     };
-    Ok(FoldedWeights { weights, bias: offset.into_iter().map(|value| value as f32).collect() })
+    Ok((weights, offset.into_iter().map(|value| value as f32).collect()))
 }
 
 impl std::fmt::Debug for Step {
