@@ -17,6 +17,7 @@ mod onnx;
 pub(crate) mod safetensors;
 mod slim;
 mod tfjs;
+mod tflite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -101,6 +102,7 @@ struct Format {
 /// Every format, in the order they are tried.
 const FORMATS: &[Format] = &[
     Format { name: "SavedModel", is: hub_module::is, read: hub_module::read },
+    Format { name: "TFLite model", is: tflite::is, read: tflite::read },
     Format { name: "TensorFlow.js model", is: tfjs::is, read: tfjs::read },
     Format { name: "Keras model", is: keras::is, read: keras::read },
     Format { name: "ONNX model", is: onnx::is, read: onnx::read },

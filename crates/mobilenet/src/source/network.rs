@@ -31,6 +31,8 @@ pub(crate) struct Network {
     pub(crate) variables: BTreeMap<String, Arc<Tensor>>,
     /// Names of the classes, where the file has them.
     pub(crate) labels: Option<Labels>,
+    /// End points, key and tensor, where the file names them.
+    pub(crate) points: Option<Vec<(String, String)>>,
     /// What was assumed so far.
     pub(crate) notes: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Network {
             scores: Scores::Logits,
             variables: BTreeMap::new(),
             labels: None,
+            points: None,
             notes: Vec::new(),
         }
     }
@@ -107,6 +110,8 @@ pub(super) struct Ends {
 
 /// Ops that only move or name values.
 const PASSING: [&str; 5] = ["Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient"];
+/// Ops that round values to those of 8 bits.
+const ROUNDING: [&str; 2] = ["UniformQuantize", "UniformDequantize"];
 
 impl Ends {
     fn find(graph: &mut Graph, images: TensorId, network: &Network) -> Result<Ends> {
@@ -122,17 +127,20 @@ impl Ends {
         };
         let head = scored.and_then(|scored| head_before(graph, scored));
         let mut ends = Ends { classification: None, scores, features: None, others: Vec::new() };
-        ends.name_activations(graph, &reachable, output);
+        match &network.points {
+            Some(points) => ends.name_points(graph, points)?,
+            None => ends.name_activations(graph, &reachable, output),
+        }
         match (scored, head) {
             (Some(scored), Some(head)) => {
-                let features = skip(graph, input(graph, head).unwrap_or(scored));
+                let features = back_over(graph, input(graph, head).unwrap_or(scored), &PASSING);
                 ends.features = rows(graph, features, "feature_vector")?;
                 ends.classification = rows(graph, scored, "logits")?;
             }
             _ => ends.features = pooled(graph, output)?,
         }
-        if let Some(softmax) = softmax {
-            let predictions = rows(graph, softmax.into(), "predictions")?;
+        if softmax.is_some() {
+            let predictions = rows(graph, output, "predictions")?;
             ends.add("MobilenetV1/Predictions", predictions);
         }
         ends.add("MobilenetV1/Logits", ends.classification.filter(|_| scores == Scores::Logits));
@@ -148,6 +156,13 @@ impl Ends {
 
     fn add(&mut self, key: &str, tensor: Option<TensorId>) {
         self.others.extend(tensor.map(|tensor| (key.to_owned(), tensor)));
+    }
+
+    fn name_points(&mut self, graph: &Graph, points: &[(String, String)]) -> Result<()> {
+        for (key, name) in points {
+            self.others.push((key.clone(), graph.tensor(name)?));
+        }
+        Ok(())
     }
 
     /// End points: slim's names where there are as many activations as MobileNet V1 has, else those
@@ -237,9 +252,15 @@ fn input(graph: &Graph, id: NodeId) -> Option<TensorId> {
     graph.node(id).inputs.first().copied()
 }
 
-/// The tensor behind nodes that only pass it on.
-fn skip(graph: &Graph, mut tensor: TensorId) -> TensorId {
-    while PASSING.contains(&graph.node(tensor.node).op_name.as_str()) {
+/// The tensor behind nodes that only pass it on, rounded or not.
+fn skip(graph: &Graph, tensor: TensorId) -> TensorId {
+    let all: Vec<&str> = PASSING.iter().chain(&ROUNDING).copied().collect();
+    back_over(graph, tensor, &all)
+}
+
+/// The tensor behind nodes of some ops.
+fn back_over(graph: &Graph, mut tensor: TensorId, ops: &[&str]) -> TensorId {
+    while ops.contains(&graph.node(tensor.node).op_name.as_str()) {
         match input(graph, tensor.node) {
             Some(next) => tensor = next,
             None => break,
