@@ -1,8 +1,10 @@
 //! A module as files of another format. A format is one function that makes the files, and one line
 //! in [`EXPORTS`]; writing them to disk is the caller's business.
 
+mod bare;
 mod frozen;
 mod onnx;
+pub mod tflite;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +20,9 @@ use mobilenet_formats::tensorflow::messages::{
 use mobilenet_formats::tensorflow::{BundleWriter, HubModule, SavedModel};
 use mobilenet_formats::{MemoryFiles, Tensor, npy, safetensors};
 use prost::Message as _;
+
+pub(crate) use bare::Bare;
+use tflite::WeightType;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
@@ -39,6 +44,10 @@ pub enum ExportFormat {
     Checkpoint,
     /// ONNX, opset 13.
     Onnx,
+    /// TFLite, with metadata and labels.
+    TfLite,
+    /// The same with weights in half precision.
+    TfLiteHalf,
     /// The variables as safetensors.
     SafeTensors,
     /// The variables as NumPy's `.npz`.
@@ -79,6 +88,18 @@ const EXPORTS: &[Export] = &[
         name: "checkpoint",
         ending: ".ckpt",
         files: checkpoint,
+    },
+    Export {
+        format: ExportFormat::TfLite,
+        name: "tflite",
+        ending: ".tflite",
+        files: |module, name| Ok(one(name, module.to_tflite(WeightType::Float32)?)),
+    },
+    Export {
+        format: ExportFormat::TfLiteHalf,
+        name: "tflite-f16",
+        ending: "",
+        files: |module, name| Ok(one(name, module.to_tflite(WeightType::Float16)?)),
     },
     Export { format: ExportFormat::Onnx, name: "onnx", ending: ".onnx", files: onnx_file },
     Export {

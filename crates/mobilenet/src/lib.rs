@@ -18,15 +18,16 @@
 pub mod builder;
 pub mod evaluation;
 pub mod explain;
+pub mod export;
 pub mod family;
 pub mod pipeline;
+pub mod quantize;
 pub mod training;
 
 mod choice;
 mod classifier;
 mod embedder;
 mod error;
-mod export;
 mod file;
 mod module;
 mod normalization;

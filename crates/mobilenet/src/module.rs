@@ -433,16 +433,28 @@ impl Module {
         outputs: &[&str],
         options: &PlanOptions,
     ) -> mobilenet_engine::Result<Plan> {
-        let source = &self.0.source;
-        let variables = |name: &str| {
-            let failed = |error: Error| {
-                let message = format!("variable `{name}` cannot be read");
-                mobilenet_engine::Error::new(mobilenet_engine::ErrorKind::NotFound, message)
-                    .with_source(error)
-            };
-            source.weights.read(name).map_err(failed)
+        Plan::compile(graph, &|name| self.value(name), inputs, outputs, options)
+    }
+
+    /// The graph from a tensor of images to one of outputs, without variables and training.
+    pub(crate) fn frozen(
+        &self,
+        (images, shape): (&str, mobilenet_engine::Shape),
+        output: &str,
+    ) -> Result<mobilenet_engine::Graph> {
+        let variables = |name: &str| self.value(name);
+        let inputs = [(images, shape)];
+        Ok(mobilenet_engine::freeze(&self.0.source.graph, &variables, &inputs, &[output])?)
+    }
+
+    /// A variable, as the engine asks for it.
+    fn value(&self, name: &str) -> mobilenet_engine::Result<Arc<Tensor>> {
+        let failed = |error: Error| {
+            let message = format!("variable `{name}` cannot be read");
+            mobilenet_engine::Error::new(mobilenet_engine::ErrorKind::NotFound, message)
+                .with_source(error)
         };
-        Plan::compile(graph, &variables, inputs, outputs, options)
+        self.0.source.weights.read(name).map_err(failed)
     }
 }
 

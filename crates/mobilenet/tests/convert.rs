@@ -33,13 +33,14 @@ fn export(module: &Module, format: ExportFormat, folder: &str, name: &str) -> Pa
     folder.join(name)
 }
 
-const FORMATS: [(&str, &str); 8] = [
+const FORMATS: [(&str, &str); 9] = [
     ("hub", "module"),
     ("hub-archive", "module.tar.gz"),
     ("saved-model", "saved"),
     ("frozen", "frozen.pb"),
     ("checkpoint", "model.ckpt"),
     ("onnx", "model.onnx"),
+    ("tflite", "model.tflite"),
     ("safetensors", "model.safetensors"),
     ("npz", "model.npz"),
 ];

@@ -32,6 +32,7 @@ commands! {
     evaluate: Evaluate,
     explain: Explain,
     inspect: Inspect,
+    quantize: Quantize,
     bench: Bench,
     train: Train,
     convert: Convert,
