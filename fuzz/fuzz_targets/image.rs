@@ -16,6 +16,7 @@ fn options() -> DecodeOptions {
 }
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = mobilenet_vision::decode(data, &DecodeOptions { reduce_to: 8, ..options() });
     let fresh = mobilenet_vision::decode(data, &options());
     USED.with_borrow_mut(|used| match (fresh, used.decode(data)) {
         (Ok(fresh), Ok(again)) => {

@@ -10,10 +10,10 @@ mod support;
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use mobilenet::{Choice, Classifier, Module, Preprocessing, Resize, Worker};
-use mobilenet_formats::Limits;
-use mobilenet_formats::archive;
+use mobilenet_formats::{Limits, MemoryFiles, archive};
 use support::shared;
 
 const TENSORFLOW: &str = include_str!("data/samples200.csv");
@@ -28,6 +28,20 @@ fn tensorflow() -> HashMap<&'static str, [usize; 2]> {
     TENSORFLOW.lines().skip(1).map(row).collect()
 }
 
+/// The 200 photos and where the reference data is.
+fn photos() -> Option<(MemoryFiles, PathBuf)> {
+    let shared = shared()?;
+    let mut bytes = Vec::new();
+    let path = shared.join("data/imagenet-samples-200.tar");
+    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+    Some((archive::read(&bytes, &Limits::default()).unwrap(), shared))
+}
+
+fn load(shared: &Path, name: &str) -> Module {
+    let path = shared.join(format!("modules/{name}/classification/1.tar.gz"));
+    Module::load(path.to_str().unwrap()).unwrap()
+}
+
 fn worker(module: &Module, slim: bool) -> Worker {
     let mut chosen = Preprocessing::hub_convention(192, 192);
     chosen.decode.ignore_exif = true;
@@ -40,13 +54,8 @@ fn worker(module: &Module, slim: bool) -> Worker {
 
 #[test]
 fn top_1_of_200_photos_is_tensorflows() {
-    let Some(shared) = shared() else { return };
-    let mut bytes = Vec::new();
-    let path = shared.join("data/imagenet-samples-200.tar");
-    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
-    let photos = archive::read(&bytes, &Limits::default()).unwrap();
-    let module = shared.join("modules/mobilenet_v1_025_192/classification/1.tar.gz");
-    let module = Module::load(module.to_str().unwrap()).unwrap();
+    let Some((photos, shared)) = photos() else { return };
+    let module = load(&shared, "mobilenet_v1_025_192");
     let theirs = tensorflow();
     assert_eq!(theirs.len(), 200);
     for (column, way) in ["plain", "slim_eval"].into_iter().enumerate() {
@@ -68,4 +77,46 @@ fn top_1_of_200_photos_is_tensorflows() {
         assert!((right - their_right).abs() <= 1, "within 0.5 points");
         assert!(same >= 199, "{same} of 200 as TensorFlow");
     }
+}
+
+fn best(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
+}
+
+/// The shorter side of most of the photos is 256: at the 128 pixels of this module they are decoded
+/// at a half.
+#[test]
+fn fast_decoding_agrees_as_far_as_the_documents_say() {
+    let Some((photos, shared)) = photos() else { return };
+    let module = load(&shared, "mobilenet_v1_025_128");
+    let exact = Preprocessing::hub_convention(128, 128);
+    let mut fast = exact.clone();
+    fast.decode_fast();
+    let [mut exact, mut fast] = [exact, fast].map(|chosen| {
+        Classifier::options().preprocessing(chosen).build(module.clone()).unwrap().worker()
+    });
+    let (mut same, mut right, mut count, mut sum, mut max) = (0, [0, 0], 0, 0.0, 0.0f32);
+    for (path, file) in photos.iter().filter(|(path, _)| path.ends_with(".JPEG")) {
+        let name = path.rsplit('/').next().unwrap();
+        let label = mobilenet::synset_index(name.split('_').next().unwrap()).unwrap();
+        let images = [exact.decode(file).unwrap(), fast.decode(file).unwrap()];
+        if images[0].height() == images[1].height() {
+            continue;
+        }
+        assert_eq!(images[0].height().div_ceil(2), images[1].height(), "{path}");
+        let [a, b] = [exact.logits(&images[0]).unwrap(), fast.logits(&images[1]).unwrap()];
+        let top = [&a, &b].map(|logits| best(logits));
+        same += i32::from(top[0] == top[1]);
+        right.iter_mut().zip(top).for_each(|(right, top)| *right += i32::from(top == label));
+        let differences = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+        let worst = differences.fold(0.0f32, f32::max);
+        (sum, max, count) = (sum + worst, max.max(worst), count + 1);
+    }
+    let mean = sum / count as f32;
+    println!(
+        "fast decoding: the same class for {same} of {count}; right {right:?} (exact, fast); \
+         largest logit difference of a photo: mean {mean:.2}, at most {max:.2}"
+    );
+    assert!(count > 100, "{count} photos were made smaller");
+    assert!(10 * same >= 6 * count && (right[0] - right[1]).abs() <= 20, "{same} {right:?}");
 }

@@ -72,6 +72,9 @@ pub struct DecodeOptions {
     pub ignore_exif: bool,
     /// What the picture may cost.
     pub limits: Limits,
+    /// Decode JPEG at a half, a quarter or an eighth of its size where the shorter side keeps at
+    /// least this many pixels, which is faster and not what TensorFlow does; 0: always whole.
+    pub reduce_to: usize,
 }
 
 /// A decoded file: its pixels as stored and how to turn them upright.

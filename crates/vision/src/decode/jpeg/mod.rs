@@ -14,6 +14,7 @@ mod color;
 mod huffman;
 mod idct;
 mod progressive;
+mod reduced;
 mod scan;
 mod segments;
 mod sequential;
@@ -101,7 +102,9 @@ struct Plane {
     high: usize,
     /// Coefficients: of one row of MCUs, or of the whole picture if it is progressive.
     blocks: Vec<Block>,
-    /// Samples, `[high * 8, wide * 8]`.
+    /// Samples of a block in each direction: 8, or fewer where the picture is made smaller.
+    side: usize,
+    /// Samples, `[high * side, wide * side]`.
     samples: Vec<u8>,
     /// The factors of the coefficients, as they were when the channel's first scan began.
     factors: Option<Block>,
@@ -110,6 +113,7 @@ struct Plane {
 struct Decoder {
     frame: Frame,
     planes: Vec<Plane>,
+    side: usize,
     level: Level,
     /// Scans and blocks that may still be decoded.
     scans_left: u32,
@@ -124,6 +128,7 @@ impl Decoder {
         let per_sample = if frame.progressive { 3 } else { 1 };
         options.limits.check(frame.width, frame.height, 3 + channels * per_sample)?;
         let blocks: usize = frame.components.iter().map(|c| frame.blocks(c)).sum();
+        let side = side(frame.width.min(frame.height), options.reduce_to);
         let planes = frame.components.iter().map(|component| {
             let (wide, high) = (frame.mcus_wide() * component.h, frame.mcus_high() * component.v);
             let rows = if frame.progressive { high } else { component.v };
@@ -131,11 +136,12 @@ impl Decoder {
             blocks.clear();
             blocks.resize(wide * rows, [0; 64]);
             // Every sample is written before it is read.
-            samples.resize(wide * high * 64, GREY);
-            Plane { wide, high, blocks, samples, factors: None }
+            samples.resize(wide * high * side * side, GREY);
+            Plane { wide, high, blocks, side, samples, factors: None }
         });
         Ok(Self {
             planes: planes.collect(),
+            side,
             level: Level::new(),
             scans_left: options.limits.max_scans,
             // Ten passes over every block are many; small pictures may take more.
@@ -192,7 +198,8 @@ impl Decoder {
                 Some(_) => {}
             }
         }
-        let (width, height) = (self.frame.width, self.frame.height);
+        let reduced = |length: usize| (length * self.side).div_ceil(8);
+        let (width, height) = (reduced(self.frame.width), reduced(self.frame.height));
         let conversion = Conversion::of(&self.frame, header);
         let channels = self.frame.components.iter().zip(&self.planes);
         let channels: Vec<Channel<'_>> = channels
@@ -209,13 +216,23 @@ impl Decoder {
     }
 }
 
+/// Samples of a block in each direction that leave `length` pixels at least `wanted` long.
+fn side(length: usize, wanted: usize) -> usize {
+    let enough = |side: &usize| wanted > 0 && (length * side).div_ceil(8) >= wanted;
+    [1, 2, 4].into_iter().find(enough).unwrap_or(8)
+}
+
 impl Plane {
     /// Samples of the first `depth` rows of blocks, which belong to row `row` of that many.
     fn transform(&mut self, level: Level, row: usize, depth: usize) {
         let Some(factors) = &self.factors else { return };
-        let strips = self.samples.chunks_exact_mut(self.wide * 64).skip(row * depth).take(depth);
+        let strips = self.samples.chunks_exact_mut(self.wide * self.side * self.side);
+        let strips = strips.skip(row * depth).take(depth);
         for (blocks, strip) in self.blocks.chunks_exact(self.wide).zip(strips) {
-            idct::row(level, blocks, factors, strip);
+            match self.side {
+                8 => idct::row(level, blocks, factors, strip),
+                side => reduced::row(level, side, blocks, factors, strip),
+            }
         }
     }
 }

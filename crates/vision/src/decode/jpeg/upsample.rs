@@ -40,6 +40,8 @@ impl<'a> Channel<'a> {
             return Err(Error::unsupported("JPEG: channels of sizes that are no whole ratio"));
         }
         let (width, height) = frame.samples(component);
+        let reduced = |length: usize| (length * plane.side).div_ceil(8);
+        let (width, height) = (reduced(width), reduced(height));
         let ratio = match (across, down) {
             (1, 1) => Ratio::Full,
             (1, 2) => Ratio::HalfRows,
@@ -47,7 +49,7 @@ impl<'a> Channel<'a> {
             (2, 2) if width > 2 => Ratio::Quarter,
             _ => Ratio::Repeat(across, down),
         };
-        Ok(Self { samples: &plane.samples, stride: plane.wide * 8, width, height, ratio })
+        Ok(Self { samples: &plane.samples, stride: plane.wide * plane.side, width, height, ratio })
     }
 
     /// Row `y` of the channel's own; the last one again below it.
