@@ -9,7 +9,7 @@ use super::html::escape;
 const SIZE: (f64, f64) = (560.0, 260.0);
 
 /// Room for the axis labels: left, top, right, bottom.
-const MARGIN: (f64, f64, f64, f64) = (52.0, 12.0, 12.0, 34.0);
+const MARGIN: (f64, f64, f64, f64) = (60.0, 12.0, 12.0, 34.0);
 
 /// A named line.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -208,23 +208,24 @@ impl Frame {
             escape(y_label),
             escape(x_label)
         );
-        for step in 0..=4 {
-            let share = f64::from(step) / 4.0;
-            let (x, y) = (
-                self.x.0 + share * (self.x.1 - self.x.0),
-                self.y.0 + share * (self.y.1 - self.y.0),
-            );
-            let (px, py) = (self.px(x), self.py(y));
+        for y in ticks(self.y) {
+            let py = self.py(y);
             let _ = write!(
                 svg,
                 "<line class=\"grid\" x1=\"{:.1}\" y1=\"{py:.1}\" x2=\"{:.1}\" y2=\"{py:.1}\"/>\
-                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-                 <text class=\"tick\" x=\"{px:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 MARGIN.0,
                 width - MARGIN.2,
                 MARGIN.0 - 6.0,
                 py + 4.0,
-                tick(y),
+                tick(y)
+            );
+        }
+        for x in ticks(self.x) {
+            let _ = write!(
+                svg,
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                self.px(x),
                 height - MARGIN.3 + 16.0,
                 tick(x)
             );
@@ -258,6 +259,18 @@ fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
     } else {
         (low, high)
     }
+}
+
+/// Round numbers between low and high, about five.
+fn ticks((low, high): (f64, f64)) -> Vec<f64> {
+    let rough = (high - low) / 4.0;
+    let power = 10f64.powf(rough.log10().floor());
+    let factors = [1.0, 2.0, 2.5, 5.0, 10.0];
+    let factor = factors.into_iter().find(|factor| factor * power >= rough * 0.999);
+    let step = factor.unwrap_or(10.0) * power;
+    let first = (low / step - 1e-6).ceil();
+    let all = (0..12).map(|place| (first + f64::from(place)) * step);
+    all.take_while(|&tick| tick <= high + step * 1e-6).collect()
 }
 
 /// Three significant digits, no more decimals than needed.
@@ -310,6 +323,15 @@ mod tests {
         assert_eq!(svg.matches("recognised").count(), 200);
         let names = svg.matches("class=\"tick\"").count();
         assert!((100..200).contains(&names), "{names}");
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let text = |low, high| ticks((low, high)).into_iter().map(tick).collect::<Vec<_>>();
+        assert_eq!(text(0.0, 1.0), ["0", "0.25", "0.5", "0.75", "1"]);
+        assert_eq!(text(5.23, 5.59), ["5.3", "5.4", "5.5"]);
+        assert_eq!(text(0.0011, 20.0), ["5", "10", "15", "20"]);
+        assert_eq!(text(-0.5, 0.5), ["-0.5", "-0.25", "0", "0.25", "0.5"]);
     }
 
     #[test]

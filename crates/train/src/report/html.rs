@@ -94,7 +94,7 @@ const STYLE: &str = "\
 --a:#70b8ff;--b:#ff9592;--c:#3dd68c;--d:#ffca16}}\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);\
 font:16px/1.5 system-ui,sans-serif}main{max-width:72rem;margin:0 auto;padding:2rem 1rem 4rem}\
-h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}h3{font-size:1rem;margin:1.4rem 0 .4rem}.lead{color:var(--soft);margin:.3rem 0}\
+h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}h3{font-size:1rem;margin:1.4rem 0 .4rem}.lead{color:var(--soft);margin:.3rem 0;overflow-wrap:anywhere}\
 .numbers{display:flex;flex-wrap:wrap;gap:1.6rem;margin:1.2rem 0}.numbers b{display:block;font-size:1.7rem;line-height:1.2}\
 .numbers span{color:var(--soft)}.scroll{overflow-x:auto;max-height:34rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
 th,td{padding:.25rem .9rem .25rem 0;text-align:right;border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:500;\
@@ -104,7 +104,7 @@ svg{max-width:100%;height:auto}.grid{stroke:var(--line)}.tick,.legend{font-size:
 .legend.s0{fill:var(--a)}.legend.s1{fill:var(--b)}.legend.s2{fill:var(--c)}.legend.s3{fill:var(--d)}\
 .bar,.right{fill:var(--a)}.bar{fill-opacity:.55}.wrong{fill:var(--b)}.diagonal{stroke:var(--soft);stroke-dasharray:4 4}\
 .frame{fill:none;stroke:var(--line)}.wide{overflow-x:auto}.cell{font-size:10px;fill:var(--ink);text-anchor:middle;pointer-events:none}.strong{fill:var(--paper)}\
-.bars{width:100%}.bars td{white-space:nowrap}.bars td:first-child{max-width:20rem;overflow:hidden;text-overflow:ellipsis}\
+.bars{width:100%}.bars td{white-space:nowrap}.bars td:first-child{max-width:min(20rem,38vw);overflow:hidden;text-overflow:ellipsis}\
 .track{width:55%}.track div{height:.8rem;background:var(--a);border-radius:2px}\
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1.4rem 1rem}figure{margin:0}\
 .pair{display:flex;gap:2px;margin-bottom:.3rem}.pair img{width:50%;aspect-ratio:1;object-fit:contain;background:var(--line)}\
