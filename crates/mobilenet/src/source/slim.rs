@@ -4,7 +4,6 @@
 //! classes, and [`MobilenetV1`] builds the graphs. The result is a hub module like any other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use mobilenet_formats::tensorflow::messages::{AttrValue, GraphDef, MetaGraphDef, attr_value};
 use mobilenet_formats::tensorflow::{HubModule, SavedModel};
@@ -321,9 +320,4 @@ fn pad_symmetrically(graph: &mut GraphDef) {
         node.attr.insert("padding".into(), AttrValue { value: Some(valid) });
     }
     graph.node.extend(nodes.into_graph_def().node);
-}
-
-/// The value behind an [`Arc`] that may be shared.
-pub(super) fn own(tensor: Arc<Tensor>) -> Tensor {
-    Arc::try_unwrap(tensor).unwrap_or_else(|shared| (*shared).clone())
 }
