@@ -176,6 +176,10 @@ const SAVED_MODEL: &str = "saved_model.pb";
 /// Files that speak for the folder they are in.
 const MAIN_FILES: [&str; 2] = ["checkpoint", "model.json"];
 
+fn has(files: &ModuleDir, path: &str) -> bool {
+    matches!(files.len(path), Ok(Some(_)))
+}
+
 /// The file at `path`, if there is one, whole.
 pub(crate) fn read_file(wanted: &Wanted<'_>, path: &str) -> Result<Option<Vec<u8>>> {
     let failed = |e| Error::because(ErrorKind::Io, format!("cannot read {path}"), e);

@@ -88,10 +88,10 @@ fn prune(graph: &mut GraphDef, mut open: Vec<String>) {
         graph.node.iter().map(|node| (node.name.as_str(), node.input.as_slice())).collect();
     let mut needed = HashSet::new();
     while let Some(name) = open.pop() {
-        if let Some(inputs) = inputs.get(name.as_str()) {
-            if needed.insert(name.clone()) {
-                open.extend(inputs.iter().map(|input| node_of(input)));
-            }
+        if let Some(inputs) = inputs.get(name.as_str())
+            && needed.insert(name.clone())
+        {
+            open.extend(inputs.iter().map(|input| node_of(input)));
         }
     }
     graph.node.retain(|node| needed.contains(&node.name));

@@ -236,10 +236,10 @@ fn keep_needed(graph: &mut GraphDef, output: &str) {
     let mut needed = HashSet::new();
     let mut open = vec![node_of(output)];
     while let Some(name) = open.pop() {
-        if let Some(inputs) = inputs.get(name.as_str()) {
-            if needed.insert(name.clone()) {
-                open.extend(inputs.iter().map(|input| node_of(input)));
-            }
+        if let Some(inputs) = inputs.get(name.as_str())
+            && needed.insert(name.clone())
+        {
+            open.extend(inputs.iter().map(|input| node_of(input)));
         }
     }
     graph.node.retain(|node| needed.contains(&node.name));

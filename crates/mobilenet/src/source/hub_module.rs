@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mobilenet_engine::Graph;
 use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
-use mobilenet_formats::tensorflow::{HubModule, MetaGraph};
+use mobilenet_formats::tensorflow::{HubModule, MetaGraph, SavedModel};
 use mobilenet_formats::{DType, Limits, Tensor};
 
 use super::{Candidate, SAVED_MODEL, Source, Wanted, Weights, functions};
@@ -19,7 +19,12 @@ pub(super) fn is(file: &Candidate<'_>) -> bool {
 
 /// Reads the meta graph with the wanted tags.
 pub(super) fn read(wanted: &Wanted<'_>, _: &Candidate<'_>) -> Result<Source> {
-    let module = HubModule::open(Arc::new(wanted.files.clone()), wanted.limits)?;
+    let files = Arc::new(wanted.files.clone());
+    let module = if super::has(wanted.files, "tfhub_module.pb") {
+        HubModule::open(files, wanted.limits)?
+    } else {
+        HubModule::new(SavedModel::open(files, wanted.limits)?)
+    };
     of_module(module, wanted)
 }
 
