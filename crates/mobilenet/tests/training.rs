@@ -11,7 +11,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mobilenet::training::{Checkpoint, Event, TrainOptions, recipe};
+use mobilenet::training::{Checkpoint, Event, FineTuneOptions, Job, Mode, TrainOptions, recipe};
 use mobilenet::{Classifier, DecidedBy, Image, Module};
 
 /// A folder that goes away with the test.
@@ -90,9 +90,7 @@ fn options(data: &Path, out: PathBuf) -> TrainOptions {
     recipe.dropout_keep = 0.9;
     recipe.ema = Some(0.9);
     recipe.blend.mixup = 0.2;
-    let mut options = TrainOptions::new(data, out, recipe);
-    options.image_size = 32;
-    options
+    TrainOptions { job: Job::new(data, out, 32, recipe), depth_multiplier: 0.25 }
 }
 
 /// Trains until `stop` steps and says how many were taken in this sitting.
@@ -125,22 +123,22 @@ fn an_interrupted_run_ends_with_the_bits_of_one_that_was_not() {
     let whole = options(&data, scratch.0.join("whole"));
     assert_eq!(train(&whole, u64::MAX), (10, true));
     let mut parts = options(&data, scratch.0.join("parts"));
-    parts.threads = 1;
+    parts.job.threads = 1;
     assert_eq!(train(&parts, 4), (4, false));
     let error = parts.train(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("resume"), "{error}");
-    parts.resume = true;
-    parts.threads = 3;
+    parts.job.resume = true;
+    parts.job.threads = 3;
     assert_eq!(train(&parts, 7), (3, false));
     assert_eq!(train(&parts, u64::MAX), (3, true));
-    assert_eq!(checkpoint(&parts.out), checkpoint(&whole.out));
+    assert_eq!(checkpoint(&parts.job.out), checkpoint(&whole.job.out));
     for file in ["saved_model.pb", "variables/variables.data-00000-of-00001"] {
         let read = |out: &Path| fs::read(out.join(file)).unwrap();
-        assert_eq!(read(&parts.out), read(&whole.out), "{file}");
+        assert_eq!(read(&parts.job.out), read(&whole.job.out), "{file}");
     }
-    let skipped = checkpoint(&whole.out).progress.skipped;
+    let skipped = checkpoint(&whole.job.out).progress.skipped;
     assert!(skipped.keys().any(|path| path.ends_with("torn.jpg")), "{skipped:?}");
-    parts.seed = 2;
+    parts.job.seed = 2;
     let error = parts.train(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("seed 1, this run has 2"), "{error}");
 }
@@ -152,14 +150,14 @@ fn shapes_are_learned_and_the_module_classifies() {
     let names = scratch.0.join("names.txt");
     fs::write(&names, "dot\ta dot\nsquare\ta square\nstripes\tsome stripes\n").unwrap();
     let mut options = options(&data, scratch.0.join("out"));
-    options.names = Some(names);
-    options.image_size = 48;
-    options.recipe.batch_size = 16;
-    options.recipe.epochs = 10.0;
-    options.recipe.learning_rate = 0.05;
-    options.recipe.blend.mixup = 0.0;
-    options.recipe.batch_norm_momentum = 0.9;
-    options.recipe.augmentation = "gentle".to_owned();
+    options.job.names = Some(names);
+    options.job.image_size = 48;
+    options.job.recipe.batch_size = 16;
+    options.job.recipe.epochs = 10.0;
+    options.job.recipe.learning_rate = 0.05;
+    options.job.recipe.blend.mixup = 0.0;
+    options.job.recipe.batch_norm_momentum = 0.9;
+    options.job.recipe.augmentation = "gentle".to_owned();
     let trained = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
     let (best, _) = trained.outcome.progress.best.unwrap();
     for epoch in &trained.outcome.progress.history {
@@ -169,6 +167,17 @@ fn shapes_are_learned_and_the_module_classifies() {
     let module = Module::load(trained.module.unwrap().to_str().unwrap()).unwrap();
     assert_eq!(module.tag_sets().len(), 2);
     assert_eq!(module.preprocessing().unwrap().decided_by, DecidedBy::Module);
+    for (mode, name, moves) in [
+        (Mode::Head, "head", [false, false]),
+        (Mode::LastBlocks(2), "last", [false, true]),
+        (Mode::Full, "full", [true, true]),
+    ] {
+        let out = scratch.0.join(name);
+        let top_1 = tune(&module, &data, out.clone(), mode);
+        println!("{name}: {top_1}");
+        assert!(top_1 > 0.9, "{name}: {top_1}");
+        assert_eq!(moved(&module, &out), moves, "{name}");
+    }
     let classifier = Classifier::new(module).unwrap();
     let right = (0..30).filter(|number| {
         let best = classifier.classify_image(&picture(number % 3, 900 + number), 1).unwrap();
@@ -177,13 +186,37 @@ fn shapes_are_learned_and_the_module_classifies() {
     assert!(right.count() > 27);
 }
 
+/// Fine-tunes `module` on `data` and says how good it is on the validation images.
+fn tune(module: &Module, data: &Path, out: PathBuf, mode: Mode) -> f64 {
+    let mut recipe = recipe(if mode == Mode::Head { "head" } else { "fine-tune" }).unwrap();
+    recipe.batch_size = 8;
+    recipe.epochs = if mode == Mode::Head { 20.0 } else { 2.0 };
+    recipe.batch_norm_momentum = 0.9;
+    let job = Job::new(data, out, 48, recipe);
+    let options = FineTuneOptions { job, module: module.clone(), mode, feature_cache: None };
+    let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+    let folder = tuned.module.unwrap();
+    let again = Module::load(folder.to_str().unwrap()).unwrap();
+    let best = Classifier::new(again).unwrap().classify_image(&picture(0, 900), 1).unwrap();
+    assert!(tuned.labels.contains(&best[0].label));
+    tuned.test.unwrap().evaluation.top_1()
+}
+
+/// What each mode leaves as it was, by the names of two variables.
+fn moved(before: &Module, after: &Path) -> Vec<bool> {
+    let after = Module::load(after.to_str().unwrap()).unwrap();
+    ["MobilenetV1/Conv2d_3_pointwise/weights", "MobilenetV1/Conv2d_13_pointwise/weights"]
+        .map(|name| before.variable(name).unwrap() != after.variable(name).unwrap())
+        .to_vec()
+}
+
 #[test]
 fn divergence_says_where_and_what_to_try() {
     let scratch = Scratch::new("diverge");
     let data = data(&scratch.0, 8);
     let mut options = options(&data, scratch.0.join("out"));
-    options.recipe.learning_rate = 1e30;
-    options.recipe.epochs = 5.0;
+    options.job.recipe.learning_rate = 1e30;
+    options.job.recipe.epochs = 5.0;
     let error = options.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
     assert!(error.contains("step ") && error.contains("learning rate"), "{error}");
 }

@@ -5,7 +5,7 @@ use mobilenet_vision::augment::{self, Augment, Key};
 use crate::dataset::Sample;
 use crate::loader::{Batch, Maker, Place};
 use crate::pictures::Pictures;
-use crate::validation::with_scratch;
+use crate::validation::{Rows, with_scratch};
 use crate::{Error, ErrorKind, Result};
 
 /// Blends of two images and their labels.
@@ -17,13 +17,20 @@ pub struct Blend {
     pub cutmix: f32,
 }
 
+/// What inputs are made from.
+#[derive(Clone, Copy, Debug)]
+pub enum Stock<'a> {
+    /// Pixels, changed in each epoch.
+    Pictures(&'a Pictures<'a>, &'a Augment),
+    /// Features computed before, the same in each epoch.
+    Features(Rows<'a>),
+}
+
 /// Makes training batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Batches<'a> {
-    /// The images.
-    pub pictures: &'a Pictures<'a>,
-    /// What is done to each.
-    pub augment: &'a Augment,
+    /// What inputs are made from.
+    pub stock: Stock<'a>,
     /// `[height, width]` of the network's input.
     pub image_size: [usize; 2],
     /// Width of the targets.
@@ -38,13 +45,16 @@ pub struct Batches<'a> {
 
 impl Maker for Batches<'_> {
     fn image(&self, sample: &Sample, place: Place, image: &mut [f32]) -> Result<()> {
-        let picture = self.pictures.get(place.index, &sample.source)?;
+        let (pictures, augment) = match self.stock {
+            Stock::Features(rows) => return rows.image(sample, place, image),
+            Stock::Pictures(pictures, augment) => (pictures, augment),
+        };
+        let picture = pictures.get(place.index, &sample.source)?;
         let key = Key { seed: self.seed, epoch: place.epoch, index: place.index as u64 };
         let [height, width] = self.image_size;
-        with_scratch(|scratch| self.augment.run(scratch, key, &picture, image, (height, width)))
-            .map_err(|error| {
-                Error::new(ErrorKind::Data, "an image that cannot be augmented").because(error)
-            })
+        with_scratch(|scratch| augment.run(scratch, key, &picture, image, (height, width))).map_err(
+            |error| Error::new(ErrorKind::Data, "an image that cannot be augmented").because(error),
+        )
     }
 
     fn finish(&self, number: u64, batch: &mut Batch) {

@@ -9,20 +9,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mobilenet_engine::{Elements, Session, TensorView};
 use mobilenet_formats::Tensor;
 use mobilenet_vision::augment::Augment;
 use mobilenet_vision::{Crop, DecodeOptions, Preprocess, Resize};
 
 use crate::average::Average;
-use crate::batches::{Batches, Blend};
+use crate::batches::{Batches, Blend, Stock};
 use crate::checkpoint::{Checkpoint, Epoch, Progress, Settings};
 use crate::dataset::{Dataset, Sample};
-use crate::loader::{Batch, Loader};
+use crate::loader::{Batch, Loader, Maker};
 use crate::optimizer::Optimizer;
 use crate::pictures::{Budget, Pictures};
 use crate::schedule::Schedule;
 use crate::trainer::{Losses, StepOptions, Trainer, TrainingGraph};
-use crate::validation::{Inference, Score, Trial};
+use crate::validation::{Inference, Plain, Rows, Score, Trial};
 use crate::{Error, ErrorKind, Result};
 
 /// A network that can be trained: the graph that learns, the graph that is used, first values.
@@ -34,6 +35,19 @@ pub struct Network {
     pub inference: Inference,
     /// First value of every variable.
     pub variables: BTreeMap<String, Arc<Tensor>>,
+    /// What stands between the images and the graph that learns, if not all of it does.
+    pub frozen: Option<Inference>,
+}
+
+/// Features of all samples, computed before: the graph that learns begins with them.
+#[derive(Clone, Debug, Default)]
+pub struct Features {
+    /// Values of one sample.
+    pub len: usize,
+    /// Of the training samples, `[n, len]`.
+    pub train: Vec<f32>,
+    /// Of the validation samples.
+    pub validation: Vec<f32>,
 }
 
 /// How a network is trained.
@@ -138,6 +152,8 @@ pub struct Run<'a> {
     pub optimizer: Box<dyn Optimizer>,
     /// Where checkpoints go.
     pub folder: &'a Path,
+    /// Features to learn from in the place of images; the network's graphs then take them.
+    pub features: Option<&'a Features>,
     /// Everything that decides the result, by name: a checkpoint goes on only under the same.
     pub settings: Settings,
     /// Go on from the folder's checkpoint.
@@ -155,8 +171,8 @@ impl Run<'_> {
         dataset: &Dataset,
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome> {
-        let Self { network, options, optimizer, folder, settings, resume } = self;
-        let Network { training, inference, variables } = network;
+        let Self { network, options, optimizer, folder, features, settings, resume } = self;
+        let Network { training, inference, variables, frozen } = network;
         let step_options = StepOptions {
             batch_size: options.batch_size,
             image_size: options.image_size,
@@ -164,6 +180,8 @@ impl Run<'_> {
             seed: options.seed,
         };
         let initial = |name: &str| lookup(&variables, name);
+        let [height, width] = options.image_size;
+        let frozen = frozen.map(|f| f.session(&initial, [height, width, 3], options.threads));
         let trainer = Trainer::new(training, &initial, optimizer, step_options)?
             .with_weight_decay(options.weight_decay);
         let average = options.ema.map(|decay| Average::new(decay, &trainer)).transpose()?;
@@ -177,6 +195,8 @@ impl Run<'_> {
             state,
             inference,
             variables,
+            frozen: frozen.transpose()?,
+            features,
             options: &options,
             dataset,
             validation: &validation,
@@ -239,6 +259,8 @@ struct Sitting<'a> {
     state: State,
     inference: Inference,
     variables: BTreeMap<String, Arc<Tensor>>,
+    frozen: Option<Session>,
+    features: Option<&'a Features>,
     options: &'a RunOptions,
     dataset: &'a Dataset,
     validation: &'a Pictures<'a>,
@@ -256,17 +278,22 @@ impl Sitting<'_> {
         }
         let options = self.options;
         let dataset = self.dataset;
-        let [height, width] = options.image_size;
+        let (stock, image_len) = match self.features {
+            Some(features) => (Stock::Features(Rows(&features.train)), features.len),
+            None => {
+                let [height, width] = options.image_size;
+                (Stock::Pictures(pictures, &options.augment), height * width * 3)
+            }
+        };
         let loader = Loader {
             samples: &dataset.train,
             batch_size: options.batch_size,
-            image_len: height * width * 3,
+            image_len,
             shuffle: Some(options.seed),
             threads: options.threads,
         };
         let batches = Batches {
-            pictures,
-            augment: &options.augment,
+            stock,
             image_size: options.image_size,
             classes: self.state.trainer.classes(),
             label_smoothing: options.label_smoothing,
@@ -301,7 +328,11 @@ impl Sitting<'_> {
         let done = self.state.progress.step;
         let learning_rate = self.options.schedule.at(done as f64 / per_epoch as f64);
         let trainer = &mut self.state.trainer;
-        let losses = trainer.step(&batch.images, &batch.targets, learning_rate as f32)?;
+        let input = match &mut self.frozen {
+            Some(session) => through(session, self.options, &batch.images)?,
+            None => batch.images.as_slice(),
+        };
+        let losses = trainer.step(input, &batch.targets, learning_rate as f32)?;
         let right = count_right(trainer.logits()?, trainer.classes(), &batch.labels);
         if let Some(average) = &mut self.state.average {
             average.update(&self.state.trainer)?;
@@ -385,12 +416,15 @@ impl Sitting<'_> {
         };
         let [height, width] = self.options.image_size;
         let (crop, resize) = self.options.evaluation;
-        let trial = Trial {
-            samples: &self.dataset.validation,
-            pictures: self.validation,
-            preprocess: Preprocess { crop, resize, height, width },
-            threads: self.options.threads,
+        let preprocess = Preprocess { crop, resize, height, width };
+        let plain = Plain { pictures: self.validation, preprocess };
+        let rows = self.features.map(|features| (Rows(&features.validation), features.len));
+        let (maker, shape): (&dyn Maker, _) = match &rows {
+            Some((rows, len)) => (rows, [1, 1, *len]),
+            None => (&plain, [height, width, 3]),
         };
+        let (samples, threads) = (&*self.dataset.validation, self.options.threads);
+        let trial = Trial { samples, maker, shape, threads };
         let score = self.inference.score(&read, self.state.trainer.classes(), trial)?;
         for (index, reason) in &score.failures {
             if let Some(sample) = self.dataset.validation.get(*index) {
@@ -426,6 +460,22 @@ impl Sitting<'_> {
             folder: self.folder.to_path_buf(),
         })
     }
+}
+
+/// What the part that does not learn makes of `images`.
+fn through<'s>(
+    session: &'s mut Session,
+    options: &RunOptions,
+    images: &[f32],
+) -> Result<&'s [f32]> {
+    let failed = |error: mobilenet_engine::Error| {
+        Error::new(ErrorKind::Model, "the part that does not learn").because(error)
+    };
+    let [height, width] = options.image_size;
+    let shape = [options.batch_size, height, width, 3];
+    let images = TensorView::new(&shape, Elements::F32(images)).map_err(failed)?;
+    session.run(&[images]).map_err(failed)?;
+    Ok(session.output(0).map_err(failed)?.as_f32().unwrap_or_default())
 }
 
 fn lookup(

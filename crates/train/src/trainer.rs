@@ -21,7 +21,8 @@ use crate::{Error, ErrorKind, Result};
 pub struct TrainingGraph {
     /// The graph with its objective, before gradients.
     pub graph: Graph,
-    /// Tensor that the images go into, `[n, height, width, 3]`.
+    /// Tensor that the images go into, `[n, height, width, 3]`; or one further on, `[n, height,
+    /// width, channels]`, where what comes before does not learn.
     pub images: String,
     /// What is minimised.
     pub objective: Objective,
@@ -36,7 +37,7 @@ pub struct TrainingGraph {
 pub struct StepOptions {
     /// Images in a batch.
     pub batch_size: usize,
-    /// `[height, width]` of the images.
+    /// `[height, width]` of the images, or of what the graph takes in their place.
     pub image_size: [usize; 2],
     /// Threads.
     pub threads: usize,
@@ -116,8 +117,7 @@ impl Trainer {
             outputs.push(graph.tensor_name(slope));
         }
         outputs.push(objective.logits.clone());
-        let [height, width] = options.image_size;
-        let batch = [options.batch_size, height, width, 3];
+        let batch = input_shape(&graph, &images, options)?;
         let labels = graph.tensor(&objective.labels).map_err(model)?;
         let classes = graph.fact(labels).shape.last().unwrap_or(0);
         let plan_options = PlanOptions {
@@ -313,6 +313,16 @@ impl Trainer {
         self.session.set_seed(seed, steps);
         self.hand_over()
     }
+}
+
+/// `[n, height, width, channels]` of what the graph takes: what the graph leaves open, the options
+/// say.
+fn input_shape(graph: &Graph, images: &str, options: StepOptions) -> Result<[usize; 4]> {
+    let fact = graph.fact(graph.tensor(images).map_err(model)?);
+    let dims = fact.shape.dims().unwrap_or_default();
+    let side = |axis: usize, open: usize| dims.get(axis).copied().flatten().unwrap_or(open);
+    let [height, width] = options.image_size;
+    Ok([options.batch_size, side(1, height), side(2, width), side(3, 3)])
 }
 
 /// Kernels shrink; depthwise ones (one output a channel), biases and batch norm do not.

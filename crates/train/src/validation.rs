@@ -1,5 +1,6 @@
 //! How good the values of the moment are: the inference graph, compiled with them, over a list
-//! of images.
+//! of samples. The same way runs what does not learn: [`Inference::visit`] gives every sample's
+//! outputs.
 
 use std::sync::Arc;
 
@@ -9,22 +10,22 @@ use mobilenet_vision::metrics::Evaluation;
 use mobilenet_vision::{Preprocess, Scratch};
 
 use crate::dataset::Sample;
-use crate::loader::{Loader, Place};
+use crate::loader::{Loader, Maker, Place};
 use crate::pictures::Pictures;
 use crate::{Error, ErrorKind, Result};
 
 /// Images run at a time.
 const BATCH: usize = 64;
 
-/// What a network is tried on.
-#[derive(Clone, Copy, Debug)]
+/// What a graph runs over.
+#[derive(Clone, Copy)]
 pub struct Trial<'a> {
-    /// The images.
+    /// The samples.
     pub samples: &'a [Sample],
-    /// Their pixels.
-    pub pictures: &'a Pictures<'a>,
-    /// How pixels become input.
-    pub preprocess: Preprocess,
+    /// What makes the input of each.
+    pub maker: &'a dyn Maker,
+    /// Shape of one input: height, width, channels.
+    pub shape: [usize; 3],
     /// Threads.
     pub threads: usize,
 }
@@ -45,9 +46,9 @@ pub struct Score {
 pub struct Inference {
     /// The graph.
     pub graph: Graph,
-    /// Tensor of the images, `[n, height, width, 3]`, values in [0, 1].
+    /// Tensor of the images, `[n, height, width, channels]`, values in [0, 1] for pixels.
     pub images: String,
-    /// Tensor of the logits, `[n, classes]`.
+    /// Tensor of the answers, `[n, …]`: logits, or features.
     pub logits: String,
 }
 
@@ -62,56 +63,109 @@ impl Inference {
     /// # Errors
     /// If the graph does not compile or its logits do not fit the labels.
     pub fn score(&self, values: &Values<'_>, classes: usize, trial: Trial<'_>) -> Result<Score> {
-        let mut session = self.session(values, trial)?;
-        let evaluation = Evaluation::new(classes).map_err(metrics)?;
-        let mut score = Score { evaluation, loss: 0.0, failures: Vec::new() };
+        let mut evaluation = Evaluation::new(classes).map_err(metrics)?;
+        let mut loss = 0.0;
+        let failures = self.visit(values, trial, &mut |index, logits| {
+            let label = trial.samples.get(index).map_or(0, |sample| sample.label);
+            loss += cross_entropy(logits, label);
+            evaluation.add(logits, label).map_err(metrics)
+        })?;
+        loss /= evaluation.count().max(1) as f64;
+        Ok(Score { evaluation, loss, failures })
+    }
+
+    /// Compiles the graph with `values`, runs it over the samples of `trial` and calls `visit`
+    /// once for each with its index and its answers. Returns those that could not be used.
+    ///
+    /// # Errors
+    /// If the graph does not compile; whatever `visit` returns.
+    pub fn visit(
+        &self,
+        values: &Values<'_>,
+        trial: Trial<'_>,
+        visit: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<Vec<(usize, String)>> {
+        if trial.samples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut session = self.session(values, trial.shape, trial.threads)?;
         let mut seen = vec![false; trial.samples.len()];
-        let shape = [BATCH, trial.preprocess.height, trial.preprocess.width, 3];
+        let [height, width, channels] = trial.shape;
         let loader = Loader {
             samples: trial.samples,
             batch_size: BATCH,
-            image_len: trial.preprocess.output_len(),
+            image_len: height * width * channels,
             shuffle: None,
             threads: trial.threads,
         };
-        let maker =
-            |sample: &Sample, place: Place, image: &mut [f32]| prepare(trial, sample, place, image);
-        loader.run(0..loader.batches_per_epoch(), &maker, |batch| {
+        let mut failures = Vec::new();
+        loader.run(0..loader.batches_per_epoch(), trial.maker, |batch| {
+            let shape = [BATCH, height, width, channels];
             let images = TensorView::new(&shape, Elements::F32(&batch.images)).map_err(model)?;
             session.run(&[images]).map_err(model)?;
-            let logits = session.output(0).map_err(model)?.as_f32().unwrap_or_default();
-            for ((row, &label), &index) in
-                logits.chunks(classes.max(1)).zip(&batch.labels).zip(&batch.indices)
-            {
-                let Some(seen) = seen.get_mut(index).filter(|seen| !**seen) else { continue };
-                *seen = true;
-                score.evaluation.add(row, label).map_err(metrics)?;
-                score.loss += cross_entropy(row, label);
+            let answers = session.output(0).map_err(model)?.as_f32().unwrap_or_default();
+            let rows = answers.chunks((answers.len() / BATCH).max(1));
+            for (row, &index) in rows.zip(&batch.indices) {
+                if let Some(seen) = seen.get_mut(index).filter(|seen| !**seen) {
+                    *seen = true;
+                    visit(index, row)?;
+                }
             }
-            score.failures.extend(batch.failures);
+            failures.extend(batch.failures);
             Ok(true)
         })?;
-        score.loss /= score.evaluation.count().max(1) as f64;
-        score.failures.sort_unstable();
-        score.failures.dedup();
-        Ok(score)
+        failures.sort_unstable();
+        failures.dedup();
+        Ok(failures)
     }
 
-    fn session(&self, values: &Values<'_>, trial: Trial<'_>) -> Result<Session> {
-        let Preprocess { height, width, .. } = trial.preprocess;
-        let shape = Shape::new(vec![None, Some(height), Some(width), Some(3)]);
-        let options = PlanOptions { threads: trial.threads, ..PlanOptions::default() };
-        let inputs = [(self.images.as_str(), shape)];
+    /// A session for any number of inputs of `shape`, height, width, channels.
+    pub(crate) fn session(
+        &self,
+        values: &Values<'_>,
+        shape: [usize; 3],
+        threads: usize,
+    ) -> Result<Session> {
+        let dims = std::iter::once(None).chain(shape.map(Some)).collect();
+        let options = PlanOptions { threads, ..PlanOptions::default() };
+        let inputs = [(self.images.as_str(), Shape::new(dims))];
         let plan = Plan::compile(&self.graph, values, &inputs, &[&self.logits], &options);
-        Ok(Session::new(Arc::new(plan.map_err(model)?), Arc::new(Pool::new(trial.threads))))
+        Ok(Session::new(Arc::new(plan.map_err(model)?), Arc::new(Pool::new(threads))))
     }
 }
 
-fn prepare(trial: Trial<'_>, sample: &Sample, place: Place, image: &mut [f32]) -> Result<()> {
-    let picture = trial.pictures.get(place.index, &sample.source)?;
-    with_scratch(|scratch| trial.preprocess.run_with(scratch, &picture, image)).map_err(|error| {
-        Error::new(ErrorKind::Data, "an image that cannot be resized").because(error)
-    })
+/// Makes images as they are looked at when nothing is random.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a> {
+    /// Their pixels.
+    pub pictures: &'a Pictures<'a>,
+    /// How pixels become input.
+    pub preprocess: Preprocess,
+}
+
+impl Maker for Plain<'_> {
+    fn image(&self, sample: &Sample, place: Place, image: &mut [f32]) -> Result<()> {
+        let picture = self.pictures.get(place.index, &sample.source)?;
+        let run = with_scratch(|scratch| self.preprocess.run_with(scratch, &picture, image));
+        run.map_err(|error| {
+            Error::new(ErrorKind::Data, "an image that cannot be resized").because(error)
+        })
+    }
+}
+
+/// Hands out rows computed before: `[samples, len]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a>(pub &'a [f32]);
+
+impl Maker for Rows<'_> {
+    fn image(&self, _: &Sample, place: Place, image: &mut [f32]) -> Result<()> {
+        let start = place.index.saturating_mul(image.len());
+        match self.0.get(start..start.saturating_add(image.len())) {
+            Some(row) => image.copy_from_slice(row),
+            None => return Err(Error::new(ErrorKind::Data, "a sample without features")),
+        }
+        Ok(())
+    }
 }
 
 /// Calls `work` with this thread's buffers for resizing.

@@ -15,7 +15,7 @@ pub(crate) struct LearningArgs {
     recipe: Option<String>,
 
     /// Passes over the training images
-    #[arg(long, value_name = "N", alias = "train_epochs")]
+    #[arg(long, value_name = "N", alias = "train_epochs", alias = "train-epochs")]
     epochs: Option<f64>,
 
     /// Images in a batch

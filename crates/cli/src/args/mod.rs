@@ -2,12 +2,14 @@
 //! same in every command. What a group means for the library is decided once, in the group's
 //! own file; commands only see the result.
 
+mod data;
 mod inputs;
 mod labels;
 mod learning;
 mod model;
 mod pixels;
 
+pub(crate) use data::DataArgs;
 pub(crate) use inputs::InputArgs;
 pub(crate) use labels::LabelFileArgs;
 pub(crate) use learning::LearningArgs;

@@ -37,6 +37,7 @@ commands! {
     train: Train,
     convert: Convert,
     list: List,
+    fine_tune: FineTune,
     fetch: Fetch,
     cache: Cache,
     completions: Completions,

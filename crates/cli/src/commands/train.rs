@@ -1,12 +1,9 @@
 //! `mobilenet train`: MobileNet V1 from random values on a folder of photos, to a module.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use clap::Args;
 use mobilenet::training::TrainOptions;
 
-use crate::args::{LearningArgs, RunArgs};
+use crate::args::{DataArgs, LearningArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
 use crate::output::TrainingLog;
@@ -20,8 +17,7 @@ Examples:
   mobilenet train --data 'shard-{0000..0031}.tar' --validation val --out big --recipe slim
   mobilenet classify --module flowers photo.jpg
 
-The data is a folder per class, alone or below train/ and validation/ (or val/), or WebDataset
-tars. Ctrl-C saves; --resume goes on, with the same flags, as if nothing had happened.";
+Ctrl-C saves; --resume goes on, with the same flags, as if nothing had happened.";
 
 /// Train MobileNet V1 from random values
 ///
@@ -30,25 +26,8 @@ tars. Ctrl-C saves; --resume goes on, with the same flags, as if nothing had hap
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Train {
-    /// The photos: a folder per class, or WebDataset tars
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
-
-    /// Photos to validate with [default: the data's own, or a tenth of it by content]
-    #[arg(long, value_name = "DIR")]
-    validation: Option<PathBuf>,
-
-    /// Write the module and the checkpoints to this folder
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-
-    /// Go on from the checkpoint in --out
-    #[arg(long)]
-    resume: bool,
-
-    /// Names of the classes: lines of folder, TAB, name [default: the folders' names]
-    #[arg(long, value_name = "FILE")]
-    names: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
 
     #[command(flatten)]
     network: NetworkArgs,
@@ -84,41 +63,29 @@ struct NetworkArgs {
 impl Train {
     pub(crate) fn run(self) -> Outcome {
         let options = self.options()?;
-        let interrupt = Interrupt::watch();
-        let mut log = TrainingLog::new(self.jsonl, self.quiet, interrupt.clone());
+        let mut log = TrainingLog::new(self.jsonl, self.quiet, Interrupt::watch());
         let result = options.train(&mut |event| log.hear(event));
         log.finish()?;
         let trained = result?;
-        match trained.module {
-            Some(folder) => {
-                terminal::note(format_args!("the module is in {}", folder.display()));
-                Ok(Status::Good)
-            }
-            None => {
-                terminal::note(format_args!(
-                    "stopped after step {}; go on with the same command and --resume",
-                    trained.outcome.progress.step
-                ));
-                Ok(Status::Interrupted)
-            }
-        }
+        let Some(folder) = trained.module else {
+            return Ok(stopped(trained.outcome.progress.step));
+        };
+        terminal::note(format_args!("the module is in {}", folder.display()));
+        Ok(Status::Good)
     }
 
     fn options(&self) -> Result<TrainOptions, Failure> {
         let recipe = self.learning.recipe("modern")?;
-        let mut options = TrainOptions::new(&self.data, &self.out, recipe);
-        options.validation.clone_from(&self.validation);
-        options.names.clone_from(&self.names);
-        options.resume = self.resume;
-        options.depth_multiplier = self.network.depth_multiplier;
-        options.image_size = self.network.image_size;
-        if let Some(threads) = self.run.threads {
-            options.threads = threads.get();
-        }
-        options.seed = self.learning.seed;
-        options.patience = self.learning.patience;
-        options.save_every = Duration::from_secs(self.learning.save_every);
-        options.cache_bytes = self.learning.cache_mb.saturating_mul(1 << 20);
-        Ok(options)
+        let size = self.network.image_size;
+        let job = self.data.job(&self.learning, &self.run, size, recipe, 0.0);
+        Ok(TrainOptions { job, depth_multiplier: self.network.depth_multiplier })
     }
+}
+
+/// Says how to go on after Ctrl-C.
+pub(super) fn stopped(step: u64) -> Status {
+    terminal::note(format_args!(
+        "stopped after step {step}; go on with the same command and --resume"
+    ));
+    Status::Interrupted
 }

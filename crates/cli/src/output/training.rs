@@ -155,16 +155,21 @@ impl TrainingLog {
         }
     }
 
-    /// One line on stdout, there at once.
     fn line(&self, object: &serde_json::Value) -> Result<(), Failure> {
-        if !self.jsonl {
-            return Ok(());
-        }
-        let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, object)?;
-        out.write_all(b"\n")?;
-        Ok(out.flush()?)
+        if self.jsonl { print_line(object) } else { Ok(()) }
     }
+}
+
+/// Prints one line of JSON to stdout, there at once.
+pub(crate) fn print_line(object: &serde_json::Value) -> Result<(), Failure> {
+    print_text(&format!("{object}\n"))
+}
+
+/// Prints `text` to stdout, there at once.
+pub(crate) fn print_text(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 fn describe(epoch: &Epoch) -> String {

@@ -1,14 +1,21 @@
 //! Training: a network from nothing, or a module on new photos, to a new module.
 //!
-//! [`TrainOptions`] trains MobileNet V1 from random values. How is a [`Recipe`]; what happens
-//! meanwhile comes as [`Event`]s. `mobilenet-train` does the work; here modules become networks
-//! that can be trained, and trained values become modules.
+//! [`TrainOptions`] trains MobileNet V1 from random values, [`FineTuneOptions`] a module on other
+//! photos. Data and recipe are a [`Job`]; what happens meanwhile comes as [`Event`]s.
+//! `mobilenet-train` does the work; here modules become networks that can be trained, and trained
+//! values become modules.
 
+mod cut;
 mod export;
+mod features;
+mod fine_tune;
+mod job;
 mod network;
 mod recipe;
 mod scratch;
 
+pub use fine_tune::{FineTuneOptions, Mode, Tuned};
+pub use job::Job;
 pub use recipe::{AUGMENTATIONS, Named, RECIPES, Recipe, augmentation, recipe};
 pub use scratch::{TrainOptions, Trained};
 
@@ -19,4 +26,5 @@ pub use mobilenet_train::optimizer::{OPTIMIZERS, find as optimizer};
 pub use mobilenet_train::run::{Event, Outcome};
 pub use mobilenet_train::schedule::Decay;
 pub use mobilenet_train::trainer::Losses;
+pub use mobilenet_train::validation::Score;
 pub use mobilenet_vision::augment::Augment;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mobilenet_engine::Graph;
+use mobilenet_formats::Tensor;
 use mobilenet_formats::tensorflow::messages::tensor_info::Encoding;
 use mobilenet_formats::tensorflow::{HubModule, MetaGraph};
 use mobilenet_train::objective::Objective;
@@ -39,7 +40,18 @@ pub(super) fn of(module: &HubModule) -> Result<Network> {
     for name in module.saved_model().variable_names() {
         variables.insert(name.to_owned(), Arc::new(module.variable(name)?));
     }
-    Ok(Network { training, inference, variables })
+    Ok(Network { training, inference, variables, frozen: None })
+}
+
+/// The value of a variable, for compiling.
+pub(super) fn lookup(
+    variables: &BTreeMap<String, Arc<Tensor>>,
+    name: &str,
+) -> std::result::Result<Arc<Tensor>, mobilenet_engine::Error> {
+    variables.get(name).cloned().ok_or_else(|| {
+        let message = format!("the module has no variable {name:?}");
+        mobilenet_engine::Error::new(mobilenet_engine::ErrorKind::NotFound, message)
+    })
 }
 
 /// Names of the tensors that images go into and logits come out of.

@@ -53,6 +53,12 @@ pub const RECIPES: &[Named<Recipe>] = &[
         modern,
     ),
     ("slim", "slim's: RMSProp, 0.94 every 2.5 epochs, Inception's crops and colours", slim),
+    (
+        "fine-tune",
+        "for a module on new photos: SGD with Nesterov momentum, cosine, gentle augmentation",
+        fine_tune,
+    ),
+    ("head", "for a new classifier on features: as fine-tune, no augmentation", head),
 ];
 
 /// Every augmentation: name, help, and what it does.
@@ -129,6 +135,32 @@ fn slim() -> Recipe {
         dropout_keep: 0.999,
         augmentation: "inception".to_owned(),
         blend: Blend::default(),
+    }
+}
+
+fn fine_tune() -> Recipe {
+    Recipe {
+        learning_rate: 0.02,
+        batch_size: 32,
+        epochs: 15.0,
+        warmup_epochs: 1.0,
+        ema: Some(0.99),
+        dropout_keep: 0.9,
+        augmentation: "gentle".to_owned(),
+        ..modern()
+    }
+}
+
+fn head() -> Recipe {
+    Recipe {
+        learning_rate: 0.05,
+        batch_size: 32,
+        epochs: 40.0,
+        warmup_epochs: 1.0,
+        ema: None,
+        dropout_keep: 0.9,
+        augmentation: "none".to_owned(),
+        ..modern()
     }
 }
 

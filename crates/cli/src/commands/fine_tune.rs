@@ -1,0 +1,159 @@
+//! `mobilenet fine-tune`: a module's backbone and a new classifier on a folder of photos, to a
+//! module; how good it is, class by class, at the end.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mobilenet::training::{FineTuneOptions, Mode, Score, Tuned};
+use serde_json::json;
+
+use super::train::stopped;
+use crate::args::{DataArgs, HubArgs, LearningArgs, RunArgs};
+use crate::failure::{Failure, Outcome, Status};
+use crate::interrupt::Interrupt;
+use crate::output::TrainingLog;
+use crate::terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  mobilenet fine-tune --data clothing --out my-module
+  mobilenet fine-tune --module mobilenet_v1_050_160/feature_vector/1.tar.gz --data clothing --out my-module
+  mobilenet fine-tune --data clothing --out my-module --mode full --epochs 30
+  mobilenet classify --module my-module photo.jpg
+
+--mode head learns a classifier on features that are computed once: seconds. --mode full learns
+everything, better and slower. Flags of make_image_classifier and retrain.py with the same
+meaning (--image_dir, --tfhub_module, --saved_model_dir, --labels_output_file, --train_epochs,
+--batch_size, --learning_rate, --momentum, --dropout_rate, --bottleneck_dir …) are understood.";
+
+/// Train a module on your own photos
+///
+/// Writes a TensorFlow Hub module (graphs for inference and training, labels) to --out.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct FineTune {
+    /// The module to start from: a URL, a folder, or a .tar.gz [default: MobileNet V1 0.25 for
+    /// 192x192]
+    #[arg(short, long, value_name = "HANDLE", env = "MOBILENET_MODULE", hide_env_values = true)]
+    #[arg(alias = "tfhub_module", alias = "tfhub-module")]
+    module: Option<String>,
+
+    /// What learns: head, last-blocks:N, or full
+    #[arg(long, value_name = "MODE", default_value = "head")]
+    mode: Mode,
+
+    /// Let the last N of 13 blocks learn: --mode last-blocks:N
+    #[arg(long, value_name = "N", conflicts_with = "mode")]
+    last_blocks: Option<usize>,
+
+    /// Let everything learn: --mode full
+    #[arg(long, alias = "do_fine_tuning", conflicts_with_all = ["mode", "last_blocks"])]
+    full: bool,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// Height and width of the input, in pixels [default: the module's]
+    #[arg(long, value_name = "N", alias = "image_size")]
+    image_size: Option<usize>,
+
+    /// Keep the features of photos in this folder [default: beside the checkpoints]
+    #[arg(long, value_name = "DIR", alias = "bottleneck_dir", alias = "bottleneck-dir")]
+    feature_cache: Option<PathBuf>,
+
+    /// Write the names of the classes to this file too
+    #[arg(long, value_name = "FILE", alias = "labels_output_file", alias = "output_labels")]
+    labels_output_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    learning: LearningArgs,
+
+    #[command(flatten)]
+    hub: HubArgs,
+
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// Print one JSON object for each step and epoch, and the result, to stdout
+    #[arg(long)]
+    jsonl: bool,
+
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl FineTune {
+    pub(crate) fn run(self) -> Outcome {
+        let options = self.options()?;
+        let mut log = TrainingLog::new(self.jsonl, self.quiet, Interrupt::watch());
+        let result = options.train(&mut |event| log.hear(event));
+        log.finish()?;
+        let tuned = result?;
+        let Some(folder) = &tuned.module else {
+            return Ok(stopped(tuned.outcome.progress.step));
+        };
+        if let Some(path) = &self.labels_output_file {
+            std::fs::write(path, tuned.labels.join("\n") + "\n").map_err(|error| {
+                Failure::io(format_args!("cannot write {}", path.display()), &error)
+            })?;
+        }
+        if let Some(score) = &tuned.test {
+            self.tell(&tuned, score)?;
+        }
+        terminal::note(format_args!("the module is in {}", folder.display()));
+        Ok(Status::Good)
+    }
+
+    fn mode(&self) -> Result<Mode, Failure> {
+        match self.last_blocks {
+            None if self.full => Ok(Mode::Full),
+            Some(blocks) => format!("last-blocks:{blocks}").parse().map_err(Failure::new),
+            None => Ok(self.mode),
+        }
+    }
+
+    fn options(&self) -> Result<FineTuneOptions, Failure> {
+        let handle = self.module.as_deref().unwrap_or(mobilenet::DEFAULT_HANDLE);
+        let module = self.hub.options().load(handle)?;
+        let mode = self.mode()?;
+        let recipe = self.learning.recipe(if mode == Mode::Head { "head" } else { "fine-tune" })?;
+        let size = match self.image_size {
+            Some(size) => size,
+            None => module.expected_image_size()?.0,
+        };
+        let job = self.data.job(&self.learning, &self.run, size, recipe, 10.0);
+        Ok(FineTuneOptions { job, module, mode, feature_cache: self.feature_cache.clone() })
+    }
+
+    /// Accuracy, overall and by class.
+    fn tell(&self, tuned: &Tuned, score: &Score) -> Result<(), Failure> {
+        let (top_1, top_5) = (score.evaluation.top_1(), score.evaluation.top_5());
+        let classes = score.evaluation.confusion().per_class();
+        if self.jsonl {
+            let by_class: serde_json::Map<_, _> = tuned
+                .labels
+                .iter()
+                .zip(&classes)
+                .map(|(label, class)| (label.clone(), json!(class.recall)))
+                .collect();
+            let object = json!({"event": "result", "images": score.evaluation.count(), "top1": top_1, "top5": top_5, "loss": score.loss, "accuracy_by_class": by_class});
+            return crate::output::print_line(&object);
+        }
+        let mut text = format!(
+            "{} images it has not learned from: top-1 {:.2}%, top-5 {:.2}%\n",
+            score.evaluation.count(),
+            100.0 * top_1,
+            100.0 * top_5
+        );
+        for (label, class) in tuned.labels.iter().zip(&classes) {
+            text += &format!(
+                "{:6.1}% of {:4}  {}\n",
+                100.0 * class.recall,
+                class.support,
+                terminal::printable(label)
+            );
+        }
+        crate::output::print_text(&text)
+    }
+}

@@ -1,0 +1,342 @@
+//! Fine-tuning: a module's backbone, a new classifier, new photos, a new module.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use mobilenet_formats::Tensor;
+use mobilenet_formats::tensorflow::HubModule;
+use mobilenet_train::checkpoint::Checkpoint;
+use mobilenet_train::dataset::{Dataset, Sample};
+use mobilenet_train::pictures::{Budget, Pictures};
+use mobilenet_train::run::{Event, Features, Network, Outcome, Run};
+use mobilenet_train::validation::{Plain, Score, Trial};
+use mobilenet_vision::{DecodeOptions, Preprocess};
+
+use super::cut::{BLOCKS, Cut};
+use super::features::{self, FeatureCache};
+use super::job::{Job, evaluation};
+use super::recipe::recipe;
+use super::{export, network};
+use crate::builder::MobilenetV1;
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::Module;
+
+/// Channels of the last layer at depth multiplier 1.
+const FULL_WIDTH: f64 = 1024.0;
+
+/// Which part of the network learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The new classifier alone, on features computed once.
+    Head,
+    /// The classifier and this many of the last blocks, 1 to 13.
+    LastBlocks(usize),
+    /// Everything.
+    Full,
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    /// `head`, `full` or `last-blocks:N`.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let blocks = || text.strip_prefix("last-blocks:")?.parse().ok();
+        match (text, blocks()) {
+            ("head", _) => Ok(Self::Head),
+            ("full", _) => Ok(Self::Full),
+            (_, Some(blocks)) if (1..=BLOCKS).contains(&blocks) => Ok(Self::LastBlocks(blocks)),
+            _ => Err(format!("write head, full, or last-blocks:N with N from 1 to {BLOCKS}")),
+        }
+    }
+}
+
+/// How a module is trained further.
+///
+/// ```no_run
+/// use std::ops::ControlFlow;
+/// use mobilenet::Module;
+/// use mobilenet::training::{FineTuneOptions, Job, Mode, recipe};
+///
+/// let job = Job::new("clothing", "my-module", 192, recipe("head")?);
+/// let module = Module::load("mobilenet_v1_025_192/feature_vector/1.tar.gz")?;
+/// let options = FineTuneOptions { job, module, mode: Mode::Head, feature_cache: None };
+/// let tuned = options.train(&mut |_| ControlFlow::Continue(()))?;
+/// # Ok::<(), mobilenet::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FineTuneOptions {
+    /// Data, recipe, and where the new module goes.
+    pub job: Job,
+    /// The module whose backbone is used.
+    pub module: Module,
+    /// Which part learns.
+    pub mode: Mode,
+    /// Where features are kept; `None`: beside the checkpoints.
+    pub feature_cache: Option<PathBuf>,
+}
+
+/// A finished or interrupted run.
+#[derive(Clone, Debug)]
+pub struct Tuned {
+    /// How it went.
+    pub outcome: Outcome,
+    /// The module's folder; `None` if the run was interrupted.
+    pub module: Option<PathBuf>,
+    /// Names of the classes.
+    pub labels: Vec<String>,
+    /// What the finished module makes of the test images, or of the validation images where
+    /// there are none; `None` without either, and after an interruption.
+    pub test: Option<Score>,
+}
+
+impl FineTuneOptions {
+    /// Trains and writes the module. `watch` hears of everything and may stop the run.
+    ///
+    /// # Errors
+    /// If the module is no MobileNet V1, data or settings cannot be used, a loss is no longer a
+    /// number, there is a checkpoint where none was expected (or none to resume), or a file
+    /// cannot be written.
+    pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
+        let job = &self.job;
+        job.check()?;
+        let mut dataset = job.dataset()?;
+        let labels = job.labels(&dataset.classes)?;
+        let mut module = self.fresh_module(labels.len())?;
+        let outcome = match self.mode {
+            Mode::Head => self.head(&module, job, &mut dataset, watch)?,
+            Mode::LastBlocks(blocks) => {
+                let cut = Cut::before_blocks(blocks);
+                self.warmed_up(&mut module, &mut dataset, watch)?;
+                let mut network = network::of(&module)?;
+                network.frozen = Some(cut.frozen(&network));
+                cut.apply(&mut network);
+                self.run(network, job, None, &dataset, watch)?
+            }
+            Mode::Full => {
+                self.warmed_up(&mut module, &mut dataset, watch)?;
+                self.run(network::of(&module)?, job, None, &dataset, watch)?
+            }
+        };
+        if outcome.interrupted {
+            return Ok(Tuned { outcome, module: None, labels, test: None });
+        }
+        export::finish(&mut module, &outcome.values, &labels, job)?;
+        let test = self.test(&module, &dataset)?;
+        Ok(Tuned { outcome, module: Some(job.out.clone()), labels, test })
+    }
+
+    /// The module's backbone with a new classifier.
+    fn fresh_module(&self, classes: usize) -> Result<HubModule> {
+        let builder = export::builder(&self.job, self.backbone()?, classes);
+        let known: BTreeMap<String, Vec<usize>> = self.module.variables().into_iter().collect();
+        let mut failed = None;
+        let module = builder.module(|spec| {
+            if spec.name.contains("/Logits/") {
+                return spec.initial_tensor(self.job.seed);
+            }
+            if known.get(&spec.name) != Some(&spec.shape) {
+                failed.get_or_insert_with(|| no_backbone(&spec.name));
+                return spec.initial_tensor(self.job.seed);
+            }
+            match self.module.variable(&spec.name) {
+                Ok(value) => Ok(Tensor::clone(&value)),
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    spec.initial_tensor(self.job.seed)
+                }
+            }
+        })?;
+        failed.map_or(Ok(module), Err)
+    }
+
+    /// Which MobileNet V1 the module is, by the width of its last layer.
+    fn backbone(&self) -> Result<MobilenetV1> {
+        let last = "MobilenetV1/Conv2d_13_pointwise/weights";
+        let variables = self.module.variables();
+        let shape = variables.iter().find(|(name, _)| name == last).map(|(_, shape)| shape);
+        match shape.map(Vec::as_slice) {
+            Some([1, 1, _, width]) => {
+                let size = [self.job.image_size; 2];
+                Ok(MobilenetV1::new(*width as f64 / FULL_WIDTH, size))
+            }
+            _ => Err(no_backbone(last)),
+        }
+    }
+
+    /// Trains the classifier on features.
+    fn head(
+        &self,
+        module: &HubModule,
+        job: &Job,
+        dataset: &mut Dataset,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Outcome> {
+        let cut = Cut::before_classifier();
+        let mut network = network::of(module)?;
+        let features = self.features(&cut, &network, dataset, watch)?;
+        cut.apply(&mut network);
+        cut.apply_to_inference(&mut network);
+        self.run(network, job, Some(&features), dataset, watch)
+    }
+
+    /// Trains the classifier first, so that the backbone does not follow a random one; quick, and
+    /// left out when a run is resumed.
+    fn warmed_up(
+        &self,
+        module: &mut HubModule,
+        dataset: &mut Dataset,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if self.job.resume && Checkpoint::exists(&self.job.work()) {
+            return Ok(());
+        }
+        let job = Job {
+            out: self.job.work().join("head"),
+            recipe: recipe("head")?,
+            patience: None,
+            resume: false,
+            ..self.job.clone()
+        };
+        let _ = std::fs::remove_dir_all(&job.out);
+        let mut quiet = |event: &Event<'_>| match event {
+            Event::Skipped { .. } => watch(event),
+            _ => ControlFlow::Continue(()),
+        };
+        let outcome = self.head(module, &job, dataset, &mut quiet)?;
+        for (name, value) in outcome.values {
+            module.saved_model_mut().set_variable(name, value);
+        }
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        network: Network,
+        job: &Job,
+        features: Option<&Features>,
+        dataset: &Dataset,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Outcome> {
+        let mut settings = job.settings(dataset);
+        settings.insert("mode".to_owned(), format!("{:?}", self.mode));
+        settings.insert("module".to_owned(), self.module.handle().to_owned());
+        let run = Run {
+            network,
+            options: job.run_options()?,
+            optimizer: job.optimizer()?,
+            folder: &job.work(),
+            features,
+            settings,
+            resume: job.resume,
+        };
+        Ok(run.train(dataset, watch)?)
+    }
+
+    /// Features of all training and validation photos; photos that cannot be used leave the data.
+    fn features(
+        &self,
+        cut: &Cut,
+        network: &Network,
+        dataset: &mut Dataset,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Features> {
+        let backbone = network.variables.iter().filter(|(name, _)| !name.contains("/Logits/"));
+        let values = backbone.map(|(name, value)| (name.as_str(), &**value));
+        let key = features::key(values, &self.job.preprocessing().to_string());
+        let folder = self.feature_cache.clone().unwrap_or_else(|| self.job.work());
+        let last = network.variables.get("MobilenetV1/Logits/Conv2d_1c_1x1/weights");
+        let len = last.and_then(|weights| weights.shape().get(2).copied()).unwrap_or(0);
+        let mut cache = FeatureCache::open(&folder, &key, len);
+        let mut rows =
+            |samples: &mut Vec<Sample>| self.rows(&mut cache, cut, network, samples, watch);
+        let train = rows(&mut dataset.train)?;
+        let validation = rows(&mut dataset.validation)?;
+        cache.save()?;
+        Ok(Features { len, train, validation })
+    }
+
+    /// The features of `samples` in order; those that have none are taken out.
+    fn rows(
+        &self,
+        cache: &mut FeatureCache,
+        cut: &Cut,
+        network: &Network,
+        samples: &mut Vec<Sample>,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Vec<f32>> {
+        let hashes = samples.iter().map(features::hash).collect::<Result<Vec<_>>>()?;
+        let new = |(_, hash): &(&Sample, &[u8; 32])| cache.get(hash).is_none();
+        let missing: Vec<(Sample, [u8; 32])> = samples
+            .iter()
+            .zip(&hashes)
+            .filter(new)
+            .map(|(sample, hash)| (sample.clone(), *hash))
+            .collect();
+        let (unknown, their_hashes): (Vec<Sample>, Vec<[u8; 32]>) = missing.into_iter().unzip();
+        let read = |name: &str| network::lookup(&network.variables, name);
+        let failures = self.on_pictures(&unknown, |trial| {
+            cut.frozen(network).visit(&read, trial, &mut |index, row| {
+                if let Some(hash) = their_hashes.get(index) {
+                    cache.insert(*hash, row);
+                }
+                Ok(())
+            })
+        })?;
+        for (index, reason) in &failures {
+            if let Some(sample) = unknown.get(*index) {
+                let source = sample.source.to_string();
+                let _ = watch(&Event::Skipped { source: &source, reason });
+            }
+        }
+        let mut rows = Vec::new();
+        let mut hashes = hashes.into_iter();
+        samples.retain(|_| match hashes.next().and_then(|hash| cache.get(&hash)) {
+            Some(row) => {
+                rows.extend_from_slice(row);
+                true
+            }
+            None => false,
+        });
+        Ok(rows)
+    }
+
+    /// Calls `work` with a trial of `samples`, prepared as after training.
+    fn on_pictures<R>(
+        &self,
+        samples: &[Sample],
+        work: impl FnOnce(Trial<'_>) -> mobilenet_train::Result<R>,
+    ) -> Result<R> {
+        let budget = Budget::new(0);
+        let pictures = Pictures::new(samples.len(), &budget, DecodeOptions::default());
+        let (crop, resize) = evaluation();
+        let side = self.job.image_size;
+        let preprocess = Preprocess { crop, resize, height: side, width: side };
+        let maker = Plain { pictures: &pictures, preprocess };
+        let threads = self.job.threads.max(1);
+        Ok(work(Trial { samples, maker: &maker, shape: [side, side, 3], threads })?)
+    }
+
+    /// How good the finished module is on images it has not seen.
+    fn test(&self, module: &HubModule, dataset: &Dataset) -> Result<Option<Score>> {
+        let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
+        if samples.is_empty() {
+            return Ok(None);
+        }
+        let network = network::of(module)?;
+        let read = |name: &str| network::lookup(&network.variables, name);
+        let classes = dataset.classes.len();
+        self.on_pictures(samples, |trial| network.inference.score(&read, classes, trial)).map(Some)
+    }
+}
+
+fn no_backbone(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Training,
+        format!(
+            "only MobileNet V1 modules with slim's variables can be fine-tuned; this one has no \
+             {name:?} of the shape that goes with its width"
+        ),
+    )
+}

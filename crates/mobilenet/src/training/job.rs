@@ -1,0 +1,198 @@
+//! What training from random values and fine-tuning share: data, recipe, threads, checkpoints.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mobilenet_train::checkpoint::{Checkpoint, Settings};
+use mobilenet_train::dataset::{Dataset, Shares};
+use mobilenet_train::optimizer::{self, Optimizer};
+use mobilenet_train::run::RunOptions;
+use mobilenet_train::schedule::Schedule;
+use mobilenet_vision::{Crop, Resize};
+
+use super::recipe::{Recipe, augmentation};
+use crate::error::{Error, ErrorKind, Result};
+use crate::preprocessing::Preprocessing;
+
+/// The folder of checkpoints inside the folder of the module.
+const WORK: &str = "training";
+
+/// On what a network is trained, how, and where to.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// A folder per class, or a WebDataset tar.
+    pub data: PathBuf,
+    /// Images to validate with; `None`: the data's own, or a share of it.
+    pub validation: Option<PathBuf>,
+    /// Shares of undivided data.
+    pub shares: Shares,
+    /// A file of lines `folder TAB name`, for names better than the folders'.
+    pub names: Option<PathBuf>,
+    /// Where the module goes; its folder `training` holds the checkpoints.
+    pub out: PathBuf,
+    /// Height and width of the network's input, in pixels.
+    pub image_size: usize,
+    /// How it is trained.
+    pub recipe: Recipe,
+    /// Decides first values, order, augmentation and dropout.
+    pub seed: u64,
+    /// Threads; no result depends on them.
+    pub threads: usize,
+    /// Epochs without a gain before the run ends.
+    pub patience: Option<usize>,
+    /// Longest time between checkpoints.
+    pub save_every: Duration,
+    /// Memory for decoded images, in bytes.
+    pub cache_bytes: usize,
+    /// Go on from the checkpoint in `out`.
+    pub resume: bool,
+}
+
+impl Job {
+    /// On the images of `data`, to the folder `out`, for `image_size` pixels either way.
+    pub fn new(
+        data: impl Into<PathBuf>,
+        out: impl Into<PathBuf>,
+        image_size: usize,
+        recipe: Recipe,
+    ) -> Self {
+        Self {
+            data: data.into(),
+            validation: None,
+            shares: Shares { validation: 0.1, test: 0.0 },
+            names: None,
+            out: out.into(),
+            image_size,
+            recipe,
+            seed: 1,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            patience: None,
+            save_every: Duration::from_secs(120),
+            cache_bytes: 2 << 30,
+            resume: false,
+        }
+    }
+
+    /// Where checkpoints go.
+    pub(super) fn work(&self) -> PathBuf {
+        self.out.join(WORK)
+    }
+
+    /// How photos become the network's input after training.
+    pub(super) fn preprocessing(&self) -> Preprocessing {
+        let (crop, resize) = evaluation();
+        let convention = Preprocessing::hub_convention(self.image_size, self.image_size);
+        Preprocessing { crop, resize, ..convention }
+    }
+
+    /// Refuses impossible settings, and to write over another run.
+    pub(super) fn check(&self) -> Result<()> {
+        let Recipe { batch_size, epochs, learning_rate, label_smoothing, blend, ema, .. } =
+            &self.recipe;
+        let rules = [
+            ((32..=1024).contains(&self.image_size), "the image size is 32 to 1024 pixels"),
+            ((1..=65_536).contains(batch_size), "the batch size is 1 to 65536"),
+            (*epochs > 0.0 && epochs.is_finite(), "the epochs are more than 0"),
+            (*learning_rate > 0.0 && learning_rate.is_finite(), "the learning rate is above 0"),
+            ((0.0..1.0).contains(label_smoothing), "label smoothing is 0 up to 1"),
+            (ema.is_none_or(|ema| (0.0..1.0).contains(&ema)), "the average keeps 0 up to 1"),
+            (blend.mixup >= 0.0 && blend.mixup.is_finite(), "mixup's parameter is 0 or more"),
+            (blend.cutmix >= 0.0 && blend.cutmix.is_finite(), "cutmix's parameter is 0 or more"),
+        ];
+        if let Some((_, rule)) = rules.into_iter().find(|(holds, _)| !holds) {
+            return Err(Error::new(ErrorKind::Training, rule));
+        }
+        if !self.resume && Checkpoint::exists(&self.work()) {
+            let message = format!(
+                "{} holds the checkpoint of another run; resume it, or choose another folder",
+                self.work().display()
+            );
+            return Err(Error::new(ErrorKind::Training, message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn dataset(&self) -> Result<Dataset> {
+        let own = self.validation.is_none();
+        let shares = if own { self.shares } else { Shares { validation: 0.0, test: 0.0 } };
+        let mut dataset = Dataset::open(&self.data, shares)?;
+        if let Some(folder) = &self.validation {
+            dataset.validate_with(folder)?;
+        }
+        Ok(dataset)
+    }
+
+    /// The classes by name: the folders', or those of the file of names.
+    pub(super) fn labels(&self, classes: &[String]) -> Result<Vec<String>> {
+        let Some(path) = &self.names else { return Ok(classes.to_vec()) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::because(ErrorKind::Labels, format!("cannot read {}", path.display()), error)
+        })?;
+        let names: BTreeMap<&str, &str> =
+            text.lines().filter_map(|line| line.split_once('\t')).collect();
+        let name = |class: &String| {
+            names.get(class.as_str()).map(|name| name.trim().to_owned()).ok_or_else(|| {
+                let message = format!("{} names no class {class:?}", path.display());
+                Error::new(ErrorKind::Labels, message)
+            })
+        };
+        classes.iter().map(name).collect()
+    }
+
+    pub(super) fn optimizer(&self) -> Result<Box<dyn Optimizer>> {
+        let name = &self.recipe.optimizer;
+        let entry = optimizer::find(name).ok_or_else(|| {
+            let names: Vec<&str> = optimizer::OPTIMIZERS.iter().map(|entry| entry.name).collect();
+            let message =
+                format!("no optimiser is called {name:?}; there are {}", names.join(", "));
+            Error::new(ErrorKind::NotFound, message)
+        })?;
+        Ok((entry.make)(self.recipe.momentum))
+    }
+
+    pub(super) fn run_options(&self) -> Result<RunOptions> {
+        let recipe = &self.recipe;
+        Ok(RunOptions {
+            batch_size: recipe.batch_size,
+            image_size: [self.image_size; 2],
+            threads: self.threads.max(1),
+            seed: self.seed,
+            schedule: Schedule {
+                peak: recipe.learning_rate,
+                warmup_epochs: recipe.warmup_epochs,
+                epochs: recipe.epochs,
+                decay: recipe.decay.clone(),
+            },
+            weight_decay: recipe.weight_decay,
+            ema: recipe.ema,
+            label_smoothing: recipe.label_smoothing,
+            augment: augmentation(&recipe.augmentation)?,
+            blend: recipe.blend,
+            evaluation: evaluation(),
+            patience: self.patience,
+            save_every: self.save_every,
+            cache_bytes: self.cache_bytes,
+        })
+    }
+
+    /// What decides the result; the kinds of training add their own.
+    pub(super) fn settings(&self, dataset: &Dataset) -> Settings {
+        let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        let entries: [(&str, String); 7] = [
+            ("recipe", text(&self.recipe)),
+            ("image size", text(&self.image_size)),
+            ("seed", text(&self.seed)),
+            ("patience", text(&self.patience)),
+            ("training images", dataset.train.len().to_string()),
+            ("validation images", dataset.validation.len().to_string()),
+            ("classes", dataset.classes.join(" ")),
+        ];
+        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+}
+
+/// How images are looked at when nothing is random.
+pub(super) fn evaluation() -> (Crop, Resize) {
+    (Crop::None, Resize::TF2_BILINEAR)
+}
