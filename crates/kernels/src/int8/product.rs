@@ -357,34 +357,32 @@ impl Tiles<'_> {
         let Layout { segments, segment_stride, run, row_stride } = self.layout;
         // SAFETY: rows, runs and weights below are inside what the caller promises.
         unsafe {
-            let first = self.input.add(row * row_stride);
-            let mut sums: [[S::V; NV]; ROWS] =
-                [std::array::from_fn(|v| simd.load(self.field::<S>(v, Field::Bias))); ROWS];
-            let mut weights = self.weights;
-            let mut step = |from: *const u8, count: usize| {
-                let packed: [S::W; NV] =
-                    std::array::from_fn(|v| simd.weights(weights.add(v * 4 * S::LANES)));
-                weights = weights.add(NV * 4 * S::LANES);
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let from = from.add(r * row_stride);
-                    let a = if count == 4 { simd.spread(from) } else { part(simd, from, count) };
-                    for (sum, weights) in sums.iter_mut().zip(packed) {
-                        *sum = simd.dot(*sum, a, weights);
-                    }
+            let mut sums = [[simd.load(self.record); NV]; ROWS];
+            for v in 0..NV {
+                let bias = simd.load(self.field::<S>(v, Field::Bias));
+                for sums in &mut sums {
+                    sums[v] = bias;
                 }
-            };
+            }
+            let first = self.input.add(row * row_stride);
+            let step = NV * 4 * S::LANES;
+            let mut weights = self.weights;
             for segment in 0..segments {
                 let from = first.add(segment * segment_stride);
                 for at in 0..run / 4 {
-                    step(from.add(4 * at), 4);
+                    four::<S, ROWS, NV>(simd, &mut sums, (from.add(4 * at), row_stride), weights);
+                    weights = weights.add(step);
                 }
                 if run % 4 != 0 {
-                    step(from.add(run / 4 * 4), run % 4);
+                    let from = (from.add(run / 4 * 4), row_stride);
+                    fewer::<S, ROWS, NV>(simd, &mut sums, from, weights, run % 4);
+                    weights = weights.add(step);
                 }
             }
             for &(segment, at) in self.extra {
-                let count = (run - at).min(4);
-                step(first.add(segment * segment_stride + at), count);
+                let from = (first.add(segment * segment_stride + at), row_stride);
+                fewer::<S, ROWS, NV>(simd, &mut sums, from, weights, (run - at).min(4));
+                weights = weights.add(step);
             }
             self.finish::<S, ROWS, NV, FAST>(simd, row, sums);
         }
@@ -417,7 +415,10 @@ impl Tiles<'_> {
             }
             let per = 4 / NV;
             for r in (0..ROWS).step_by(per) {
-                let group = std::array::from_fn(|i| sums[(r + i / NV).min(ROWS - 1)][i % NV]);
+                let mut group = [sums[r][0]; 4];
+                for (i, sum) in group.iter_mut().enumerate() {
+                    *sum = sums[(r + i / NV).min(ROWS - 1)][i % NV];
+                }
                 let to = self.output.add((row + r) * self.stride);
                 let rows = per.min(ROWS - r);
                 let target = Target { to, stride: self.stride, rows, valid: self.valid };
@@ -427,16 +428,57 @@ impl Tiles<'_> {
     }
 }
 
-/// Fewer than four inputs, zeros after them.
+/// Adds the products of four inputs of each row, rows a stride apart.
 ///
 /// # Safety
-/// `count <= 4` bytes must be readable.
+/// Four bytes of each row, and four weights for each output, must be readable.
 #[inline(always)]
-unsafe fn part<S: Bytes>(simd: S, from: *const u8, count: usize) -> S::A {
-    let mut bytes = [0u8; 4];
-    // SAFETY: the caller's promise, and there is room for four.
+unsafe fn four<S: Bytes, const ROWS: usize, const NV: usize>(
+    simd: S,
+    sums: &mut [[S::V; NV]; ROWS],
+    (from, stride): (*const u8, usize),
+    weights: *const i8,
+) {
+    // SAFETY: the caller's promise.
     unsafe {
-        std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), count);
-        simd.spread(bytes.as_ptr())
+        let mut packed = [simd.weights(weights); NV];
+        let mut next = weights;
+        for packed in &mut packed {
+            *packed = simd.weights(next);
+            next = next.wrapping_add(4 * S::LANES);
+        }
+        // Every third row has a pointer, the others are one and two strides from it.
+        let mut base = from;
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let a = simd.spread(base.add(r % 3 * stride));
+            for (sum, weights) in sums.iter_mut().zip(packed) {
+                *sum = simd.dot(*sum, a, weights);
+            }
+            if r % 3 == 2 {
+                base = base.wrapping_add(3 * stride);
+            }
+        }
+    }
+}
+
+/// As [`four`], with `count` inputs of each row and zeros after them.
+///
+/// # Safety
+/// As for [`four`], but only `count <= 4` bytes of each row need be readable.
+#[inline(always)]
+unsafe fn fewer<S: Bytes, const ROWS: usize, const NV: usize>(
+    simd: S,
+    sums: &mut [[S::V; NV]; ROWS],
+    (from, stride): (*const u8, usize),
+    weights: *const i8,
+    count: usize,
+) {
+    let mut bytes = [[0u8; 4]; ROWS];
+    // SAFETY: the caller's promise, and there is room for four bytes of each row.
+    unsafe {
+        for (r, bytes) in bytes.iter_mut().enumerate() {
+            std::ptr::copy_nonoverlapping(from.add(r * stride), bytes.as_mut_ptr(), count);
+        }
+        four(simd, sums, (bytes.as_ptr().cast(), 4), weights);
     }
 }

@@ -111,9 +111,13 @@ impl Line<'_> {
         unsafe {
             let record = packed.records.at(4 * index);
             let field = |v: usize| record.add(Field::COUNT * S::LANES * v);
-            let mut sums: [[S::V; 4]; SETS] =
-                [std::array::from_fn(|v| simd.load(field(v).add(Field::Bias.start(S::LANES))));
-                    SETS];
+            let mut sums = [[simd.load(record); 4]; SETS];
+            for v in 1..4 {
+                let bias = simd.load(field(v).add(Field::Bias.start(S::LANES)));
+                for sums in &mut sums {
+                    sums[v] = bias;
+                }
+            }
             let mut weights = packed.weights.bytes().as_ptr().add(weights);
             let input = self.input.as_ptr().add(at);
             let taps = if KX == 0 { packed.taps.len() } else { KX };

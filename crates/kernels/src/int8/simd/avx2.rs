@@ -34,6 +34,14 @@ fn unsigned(x: __m256i) -> Halves {
 }
 
 impl Avx2 {
+    /// # Safety
+    /// As for [`Bytes::constants`].
+    #[inline(always)]
+    unsafe fn field(self, from: *const i32, field: Field) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { self.load(from.add(field.start(Self::LANES))) }
+    }
+
     /// `zero + sum * multiplier`, for shifts down.
     #[inline(always)]
     fn fast(self, sum: __m256i, c: &Constants) -> __m256i {
@@ -112,7 +120,10 @@ impl Bytes for Avx2 {
     unsafe fn quads(self, rows: [*const u8; 4]) -> [Halves; 4] {
         // SAFETY: the caller's promise.
         unsafe {
-            let [a, b, c, d] = rows.map(|row| _mm256_loadu_si256(row.cast()));
+            let a = _mm256_loadu_si256(rows[0].cast());
+            let b = _mm256_loadu_si256(rows[1].cast());
+            let c = _mm256_loadu_si256(rows[2].cast());
+            let d = _mm256_loadu_si256(rows[3].cast());
             let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
             let (ab_high, cd_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
             [
@@ -137,16 +148,15 @@ impl Bytes for Avx2 {
     unsafe fn constants(self, from: *const i32) -> Constants {
         // SAFETY: the caller's promise.
         unsafe {
-            let at = |field: Field| self.load(from.add(field.start(Self::LANES)));
             // Products read even lanes: a word further on those are the odd ones.
             let odd = self.load(from.add(Field::Mantissa.start(Self::LANES) + 1));
             Constants {
-                mantissa: [at(Field::Mantissa), odd],
-                rounding: [at(Field::Even), at(Field::Odd)],
-                down: at(Field::Down),
-                right: at(Field::Right),
-                left: at(Field::Left),
-                zero: at(Field::Zero),
+                mantissa: [self.field(from, Field::Mantissa), odd],
+                rounding: [self.field(from, Field::Even), self.field(from, Field::Odd)],
+                down: self.field(from, Field::Down),
+                right: self.field(from, Field::Right),
+                left: self.field(from, Field::Left),
+                zero: self.field(from, Field::Zero),
             }
         }
     }

@@ -25,6 +25,14 @@ pub(crate) struct Constants {
 }
 
 impl Avx512Vnni {
+    /// # Safety
+    /// As for [`Bytes::constants`].
+    #[inline(always)]
+    unsafe fn field(self, from: *const i32, field: Field) -> __m512i {
+        // SAFETY: the caller's promise.
+        unsafe { self.load(from.add(field.start(Self::LANES))) }
+    }
+
     /// `zero + sum * multiplier`, for shifts down.
     #[inline(always)]
     fn fast(self, sum: __m512i, c: &Constants) -> __m512i {
@@ -116,7 +124,10 @@ impl Bytes for Avx512Vnni {
     unsafe fn quads(self, rows: [*const u8; 4]) -> [__m512i; 4] {
         // SAFETY: the caller's promise.
         unsafe {
-            let [a, b, c, d] = rows.map(|row| _mm512_loadu_si512(row.cast()));
+            let a = _mm512_loadu_si512(rows[0].cast());
+            let b = _mm512_loadu_si512(rows[1].cast());
+            let c = _mm512_loadu_si512(rows[2].cast());
+            let d = _mm512_loadu_si512(rows[3].cast());
             let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
             let (ab_high, cd_high) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
             [
@@ -138,16 +149,15 @@ impl Bytes for Avx512Vnni {
     unsafe fn constants(self, from: *const i32) -> Constants {
         // SAFETY: the caller's promise.
         unsafe {
-            let at = |field: Field| self.load(from.add(field.start(Self::LANES)));
             // Products read even lanes: a word further on those are the odd ones.
             let odd = self.load(from.add(Field::Mantissa.start(Self::LANES) + 1));
             Constants {
-                mantissa: [at(Field::Mantissa), odd],
-                rounding: [at(Field::Even), at(Field::Odd)],
-                down: at(Field::Down),
-                right: at(Field::Right),
-                left: at(Field::Left),
-                zero: at(Field::Zero),
+                mantissa: [self.field(from, Field::Mantissa), odd],
+                rounding: [self.field(from, Field::Even), self.field(from, Field::Odd)],
+                down: self.field(from, Field::Down),
+                right: self.field(from, Field::Right),
+                left: self.field(from, Field::Left),
+                zero: self.field(from, Field::Zero),
             }
         }
     }
