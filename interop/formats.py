@@ -23,6 +23,9 @@ def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray
     """Every format from `module`; `expected` is what it answers to `images`."""
     scratch = module.with_name(module.name + "_formats")
     scratch.mkdir()
+    given, wanted = scratch / "images.npy", scratch / "expected.npy"
+    np.save(given, images)
+    np.save(wanted, expected)
 
     def convert(to: str, *flags: str) -> pathlib.Path | None:
         out = scratch / to
@@ -39,9 +42,15 @@ def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray
 
     if out := convert("frozen.pb"):
         close("frozen graph in TensorFlow", run_frozen(out, images))
+
+    def ask(what: str, python: str, script: str, out: pathlib.Path) -> None:
+        command = [python, HERE / script, out, given, wanted, str(TOLERANCE)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        detail = (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()[-300:]
+        report.check(f"{name}: {what}", done.returncode == 0, detail)
+
     if out := convert("saved", "--to", "saved-model"):
-        answer = tf.saved_model.load(str(out)).signatures["serving_default"](images=tf.constant(images))
-        close("SavedModel in TensorFlow 2", answer["default"].numpy())
+        ask("SavedModel in TensorFlow 2", sys.executable, "saved_model_check.py", out)
     variables = None
     if out := convert("model.ckpt"):
         reader = tf.train.load_checkpoint(str(out))
@@ -54,19 +63,13 @@ def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray
             same = same and all(np.array_equal(stored[key], variables[key]) for key in stored)
             report.check(f"{name}: {what}", same, f"{len(stored)} tensors, as in the checkpoint")
     if out := convert("model.onnx"):
-        given, wanted = scratch / "images.npy", scratch / "expected.npy"
-        np.save(given, images)
-        np.save(wanted, expected)
         python = subprocess.run(
             [sys.executable, HERE.parent / "scripts/venv.py", HERE / "requirements-onnx.txt"],
             capture_output=True, text=True,
         )
         if python.returncode:
             return print(f"skipped ONNX: {python.stderr.strip()[-200:]}")
-        command = [python.stdout.strip(), HERE / "onnx_check.py", out, given, wanted, str(TOLERANCE)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        detail = (done.stdout + done.stderr).strip()[-300:]
-        report.check(f"{name}: ONNX in onnxruntime", done.returncode == 0, detail)
+        ask("ONNX in onnxruntime", python.stdout.strip(), "onnx_check.py", out)
 
 
 def run_frozen(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
