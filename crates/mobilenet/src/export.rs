@@ -1,5 +1,5 @@
 //! A module as files of another format. A format is one function that makes the files, and one line
-//! in [`EXPORTS`]; writing them to disk is the caller's business.
+//! in `EXPORTS`; writing them to disk is the caller's business.
 
 mod bare;
 mod frozen;

@@ -104,7 +104,7 @@ struct Profiled {
 
 /// What is timed.
 enum Subject {
-    Inference(Runner),
+    Inference(Box<Runner>),
     Training(Box<TrainingStep>),
 }
 
@@ -182,7 +182,7 @@ impl Bench {
         let request = Request::new(signature).images(self.batch as usize, size);
         let mut runner = module.parallel_runner(&request)?;
         runner.input_mut().iter_mut().enumerate().for_each(|(i, v)| *v = (i % 251) as f32 / 250.0);
-        Ok(Subject::Inference(runner))
+        Ok(Subject::Inference(Box::new(runner)))
     }
 
     fn describe(
