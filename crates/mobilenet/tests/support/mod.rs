@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mobilenet::builder::MobilenetV1;
 use mobilenet::{Limits, Module, Tensor};
@@ -35,9 +36,12 @@ pub fn archive_of(network: &MobilenetV1, labels: Option<&str>) -> Vec<u8> {
     archive::write(&HubModule::new(model).to_files().unwrap(), Compression::None).unwrap()
 }
 
-/// An archive in a temporary folder of this process.
+/// A file in a temporary folder of its own: tests of one process may use the same name at once.
 pub fn save(name: &str, archive: &[u8]) -> PathBuf {
+    static SAVED: AtomicUsize = AtomicUsize::new(0);
+    let number = SAVED.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("mobilenet-tests-{}", std::process::id()));
+    let folder = folder.join(number.to_string());
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join(name);
     std::fs::write(&path, archive).unwrap();
