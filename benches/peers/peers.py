@@ -34,6 +34,7 @@ PEERS = [
 PIPELINES = [
     Peer("OpenCV + LiteRT", lambda s: [s.python, HERE / "workers/opencv_litert.py"]),
     Peer("Pillow + ONNX Runtime", lambda s: [s.python, HERE / "workers/pillow_onnxruntime.py"]),
+    Peer("tf.data + LiteRT", lambda s: [s.tfdata, HERE / "workers/tfdata_litert.py"]),
 ]
 
 

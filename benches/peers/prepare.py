@@ -40,6 +40,7 @@ class Setup:
     def make(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tensorflow = environment(ROOT / "interop" / "requirements.txt")
+        self.tfdata = environment(HERE / "requirements-tfdata.txt")
         build = ["cargo", "build", "--release", "--quiet", "--locked", "--manifest-path", HERE / "rust" / "Cargo.toml"]
         subprocess.run([*build, "--target-dir", self.folder / "rust"], check=True)
         for (multiplier, size), archive in MEMBERS.items():

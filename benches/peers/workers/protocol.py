@@ -59,21 +59,30 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def serve_photos(load) -> None:
+def serve_folder(load) -> None:
     """The same protocol from files: `--photos DIR` instead of images; a call classifies them all.
 
-    `load(folder, threads)` gives `(version, classify)`; `classify(path)` gives a photo's likeliest
-    class and runs on `threads` threads at a time, each of which may keep its own state.
+    `load(folder, threads, paths)` gives `(version, call)`; `call()` gives each photo's likeliest class.
     """
     parser = argparse.ArgumentParser()
     for name, kind in (("model", pathlib.Path), ("photos", pathlib.Path), ("threads", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
     options = parser.parse_args()
-    paths = sorted(options.photos.iterdir())
-    version, classify = load(options.model, options.threads)
+    version, call = load(options.model, options.threads, sorted(options.photos.iterdir()))
     tell(sys.stdout, {"version": version})
-    with concurrent.futures.ThreadPoolExecutor(options.threads) as pool:
-        call = lambda: list(pool.map(classify, paths))
-        for line in sys.stdin:
-            command, *counts = line.split()
-            tell(sys.stdout, times(call, int(counts[0])) if command == "run" else call())
+    for line in sys.stdin:
+        command, *counts = line.split()
+        tell(sys.stdout, times(call, int(counts[0])) if command == "run" else call())
+
+
+def serve_photos(load) -> None:
+    """`serve_folder` for runtimes that take one photo: `load(folder, threads)` gives
+    `(version, classify)`, and `classify(path)` runs on `threads` threads at a time, each of which may
+    keep its own state."""
+
+    def load_folder(folder, threads, paths):
+        version, classify = load(folder, threads)
+        pool = concurrent.futures.ThreadPoolExecutor(threads)
+        return version, lambda: list(pool.map(classify, paths))
+
+    serve_folder(load_folder)
