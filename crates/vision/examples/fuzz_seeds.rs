@@ -7,6 +7,9 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use tiff::encoder::TiffEncoder;
+use tiff::encoder::colortype::{Gray8, RGB8, YCbCr8};
+use tiff::tags::Tag;
 
 const WIDTH: u16 = 19;
 const HEIGHT: u16 = 17;
@@ -19,7 +22,7 @@ fn main() {
     pngs(&folder);
     put(&folder, "gif", &gif());
     put(&folder, "webp", &webp());
-    put(&folder, "tiff", &tiff());
+    tiffs(&folder);
     put(&folder, "bmp", &bmp());
 }
 
@@ -94,13 +97,22 @@ fn webp() -> Vec<u8> {
     bytes
 }
 
-fn tiff() -> Vec<u8> {
-    let mut file = Cursor::new(Vec::new());
-    let mut encoder = tiff::encoder::TiffEncoder::new(&mut file).unwrap();
-    encoder
-        .write_image::<tiff::encoder::colortype::RGB8>(WIDTH.into(), HEIGHT.into(), &pixels(3))
-        .unwrap();
-    file.into_inner()
+fn tiffs(folder: &Path) {
+    let (width, height) = (WIDTH.into(), HEIGHT.into());
+    let save = |name: &str, write: &dyn Fn(&mut TiffEncoder<&mut Cursor<Vec<u8>>>)| {
+        let mut file = Cursor::new(Vec::new());
+        write(&mut TiffEncoder::new(&mut file).unwrap());
+        put(folder, name, &file.into_inner());
+    };
+    save("tiff", &|file| file.write_image::<RGB8>(width, height, &pixels(3)).unwrap());
+    save("tiff_ycc", &|file| file.write_image::<YCbCr8>(width, height, &pixels(3)).unwrap());
+    save("tiff_palette", &|file| {
+        let mut image = file.new_image::<Gray8>(width, height).unwrap();
+        let colors: Vec<u16> = (0..768).map(|i| i * 85).collect();
+        image.encoder().write_tag(Tag::PhotometricInterpretation, 3u16).unwrap();
+        image.encoder().write_tag(Tag::ColorMap, &colors[..]).unwrap();
+        image.write_data(&pixels(1)).unwrap();
+    });
 }
 
 /// 24 bits a pixel, rows padded to four bytes.

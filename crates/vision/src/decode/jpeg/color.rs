@@ -84,7 +84,7 @@ impl Conversion {
 
 /// One pixel of YCbCr as RGB.
 #[inline(always)]
-fn pixel([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+pub(in crate::decode) fn pixel([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     let r = y + cr + ((26345 * cr + 32768) >> 16);
     let g = y - cr + ((-22554 * cb + 18734 * cr + 32768) >> 16);

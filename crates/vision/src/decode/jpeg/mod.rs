@@ -27,6 +27,7 @@ use super::{DecodeOptions, Decoded, KEPT_BYTES, resized};
 use crate::{Error, Image, Result};
 use bits::Entropy;
 use color::Conversion;
+pub(super) use color::pixel as ycc_to_rgb;
 use scan::Window;
 use segments::{Frame, Header, Scan, Segment, Segments};
 use upsample::Channel;
