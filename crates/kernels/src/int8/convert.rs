@@ -1,6 +1,7 @@
 //! Into bytes, out of bytes, and from one scale to another.
 
-use super::{Multiplier, Quantization};
+use super::simd::{Body, Bytes};
+use super::{Multiplier, Quantization, table};
 use crate::error::Result;
 use crate::pool::Pool;
 
@@ -14,15 +15,41 @@ const CHUNK: usize = 16 << 10;
 /// If lengths differ.
 pub fn quantize(pool: &Pool, to: Quantization, input: &[f32], output: &mut [u8]) {
     assert_eq!(input.len(), output.len(), "quantised values");
-    let zero_point = f32::from(to.zero_point);
+    let quantize = table::best().quantize;
     pool.for_each_chunk(output, CHUNK, &|index, output| {
         let input = &input[index * CHUNK..][..output.len()];
-        for (byte, x) in output.iter_mut().zip(input) {
-            let steps = (x / to.scale).round();
-            let steps = if steps.is_nan() { 0.0 } else { steps.clamp(-512.0, 512.0) };
-            *byte = (steps + zero_point).clamp(0.0, 255.0) as u8;
-        }
+        quantize(QuantizeTask { to, input, output });
     });
+}
+
+/// Some values to round.
+pub(crate) struct QuantizeTask<'a> {
+    to: Quantization,
+    input: &'a [f32],
+    output: &'a mut [u8],
+}
+
+/// Entry of the table.
+pub(crate) fn entry<S: Bytes>(task: QuantizeTask<'_>) {
+    if let Some(simd) = S::new() {
+        simd.call(task);
+    }
+}
+
+impl Body for QuantizeTask<'_> {
+    /// Plain Rust, which the compiler makes vectors of.
+    #[inline(always)]
+    fn run<S: Bytes>(self, _simd: S) {
+        let Quantization { scale, zero_point } = self.to;
+        let zero_point = f32::from(zero_point);
+        for (byte, &x) in self.output.iter_mut().zip(self.input) {
+            let steps = (x / scale).round();
+            let steps = if steps.is_nan() { 0.0 } else { steps };
+            let value = (steps + zero_point).clamp(0.0, 255.0);
+            // SAFETY: a number, from 0 to 255.
+            *byte = unsafe { value.to_int_unchecked::<i32>() } as u8;
+        }
+    }
 }
 
 /// The real values of bytes: `scale * (byte - zero_point)`, in single precision.

@@ -2,18 +2,21 @@
 //!
 //! A dot product of four bytes takes four rows of one column of the kernel. So rows are copied
 //! with their borders, four rows are transposed into quads of bytes, and where three rows of a
-//! kernel leave a byte over, the same quads serve two output rows.
+//! kernel leave a byte over, the same quads serve two output rows. Kernels of 3x3 have a body of
+//! their own, `three`; `body` takes any other.
 
 mod body;
+pub(crate) mod three;
 
 pub(crate) use body::{DepthwiseTask, entry};
+use three::{Three, ThreeTask};
 
 use super::product::check;
 use super::records::{Lines, Records, split};
 use super::rows::Rows;
 use super::simd::place;
 use super::table::{self, Kernel};
-use super::{Rescale, Weights};
+use super::{Multiplier, Rescale, Weights};
 use crate::error::{Error, Result, product};
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -56,7 +59,14 @@ pub struct Depthwise {
     spec: DepthwiseSpec,
     output: [usize; 3],
     kernel: &'static Kernel,
-    packed: Packed,
+    method: Method,
+}
+
+/// Which body it runs, with its weights.
+#[derive(Clone)]
+enum Method {
+    Three(Three),
+    Any(Packed),
 }
 
 /// Weights as the kernels read them. A row of outputs is cut into blocks of four vectors; with few
@@ -108,8 +118,13 @@ impl Depthwise {
         let output = spec.output()?;
         let taps = product("taps", &spec.window.kernel)?;
         check(weights, bias, [taps, output[2]])?;
-        let packed = Packed::new(kernel, spec, weights, bias, rescale)?;
-        Ok(Self { spec, output, kernel, packed })
+        let source = Source { spec, channels: output[2], weights };
+        let each = rescale.each(output[2])?;
+        let method = match Three::new(kernel, &source, bias, (&rescale, &each))? {
+            Some(three) => Method::Three(three),
+            None => Method::Any(Packed::new(kernel, &source, bias, (&rescale, &each))?),
+        };
+        Ok(Self { spec, output, kernel, method })
     }
 
     /// Its geometry.
@@ -133,13 +148,18 @@ impl Depthwise {
     }
 
     fn scratch(&self) -> usize {
-        self.packed.rows.needed(self.strip()) * self.packed.rows.row
+        match &self.method {
+            Method::Three(three) => three.scratch(),
+            Method::Any(packed) => packed.rows.needed(self.strip()) * packed.rows.row,
+        }
     }
 
-    /// Output rows of a task: an even number whose inputs fit the first-level cache.
+    /// Output rows of a task.
     fn strip(&self) -> usize {
-        let fit = (24 << 10) / (self.packed.rows.row * self.spec.window.stride[0]).max(1);
-        fit.min(self.output[0].div_ceil(4)).next_multiple_of(2).max(2)
+        match &self.method {
+            Method::Three(three) => three.strip(self.output[0]),
+            Method::Any(packed) => packed.strip(self.output[0]),
+        }
     }
 
     /// Computes `output`, `[batch, height, width, channels * multiplier]`, from `input`,
@@ -169,10 +189,16 @@ impl Depthwise {
                 let (image, y) = (&input[first / height * image..][..image], first % height);
                 let count = (rest.len() / row).min(height - y);
                 let (output, after) = rest.split_at_mut(count * row);
-                let copy = &mut scratch[..self.packed.rows.needed(count) * self.packed.rows.row];
-                self.packed.rows.fill(image, y, copy);
-                let packed = &self.packed;
-                (self.kernel.depthwise)(DepthwiseTask { packed, input: copy, row, output });
+                match &self.method {
+                    Method::Three(three) => {
+                        (self.kernel.three)(ThreeTask { three, image, y, output, scratch });
+                    }
+                    Method::Any(packed) => {
+                        let copy = &mut scratch[..packed.rows.needed(count) * packed.rows.row];
+                        packed.rows.fill(image, y, copy);
+                        (self.kernel.depthwise)(DepthwiseTask { packed, input: copy, row, output });
+                    }
+                }
                 (first, rest) = (first + count, after);
             }
         });
@@ -182,11 +208,11 @@ impl Depthwise {
 impl Packed {
     fn new(
         kernel: &Kernel,
-        spec: DepthwiseSpec,
-        weights: Weights<'_>,
+        source: &Source<'_>,
         bias: Option<&[i32]>,
-        rescale: Rescale<'_>,
+        (rescale, each): (&Rescale<'_>, &[Multiplier]),
     ) -> Result<Self> {
+        let spec = source.spec;
         let [_, width, channels] = spec.output()?;
         let DepthwiseSpec { input, multiplier, window, zero_point } = spec;
         let block = 4 * kernel.lanes;
@@ -200,7 +226,7 @@ impl Packed {
         let unit = if few { width * channels } else { channels };
         let repeat = if few { channels / divisor(channels, block) } else { usize::MAX };
         let blocks = unit.div_ceil(block).min(repeat);
-        let records = Records::new(kernel.lanes, 4 * blocks, &rescale)?;
+        let records = Records::new(kernel.lanes, 4 * blocks, rescale)?;
         let mut result = Self {
             taps: (0..window.kernel[1]).map(|kx| rows.tap(kx)).collect(),
             lines: (0..lines).map(|line| line * window.dilation[0] * rows.row).collect(),
@@ -213,8 +239,6 @@ impl Packed {
             weights: Lines::default(),
             records,
         };
-        let each = rescale.each(channels)?;
-        let source = Source { spec, channels, weights };
         let mut bytes = Vec::new();
         for index in 0..blocks {
             result.records.fill(4 * index, 4, |output| {
@@ -223,12 +247,18 @@ impl Packed {
                 inside.then(|| (source.bias(channel, bias), each[channel]))
             });
             let fast = result.records.is_fast(4 * index..4 * index + 4);
-            let (start, passes) = (bytes.len(), result.push(&source, index, &mut bytes));
+            let (start, passes) = (bytes.len(), result.push(source, index, &mut bytes));
             result.blocks.push(Block { weights: start, passes, fast });
         }
         result.weights = Lines::zeros(bytes.len());
         result.weights.bytes_mut()[..bytes.len()].copy_from_slice(&bytes);
         Ok(result)
+    }
+
+    /// Output rows of a task: an even number whose inputs fit the first-level cache.
+    fn strip(&self, height: usize) -> usize {
+        let fit = (24 << 10) / (self.rows.row * self.stride).max(1);
+        fit.min(height.div_ceil(4)).next_multiple_of(2).max(2)
     }
 
     /// Appends the weights of a block; gives the passes they need.
@@ -257,7 +287,7 @@ impl Packed {
 }
 
 /// The weights that are packed.
-struct Source<'a> {
+pub(crate) struct Source<'a> {
     spec: DepthwiseSpec,
     channels: usize,
     weights: Weights<'a>,

@@ -62,6 +62,14 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     /// # Safety
     /// `4 * LANES` bytes must be readable at each pointer.
     unsafe fn quads(self, rows: [*const u8; 4]) -> [Self::A; 4];
+    /// Four bytes for each lane, as they lie.
+    /// # Safety
+    /// `4 * LANES` bytes must be readable at `from`.
+    unsafe fn quad(self, from: *const u8) -> Self::A;
+    /// Writes a byte of each of four rows in turn.
+    /// # Safety
+    /// `4 * LANES` bytes must be readable at each pointer, four times as many writable at `to`.
+    unsafe fn transpose(self, rows: [*const u8; 4], to: *mut u8);
     /// `sum` and the products of the lane's four inputs and weights; wraps.
     fn dot(self, sum: Self::V, a: Self::A, w: Self::W) -> Self::V;
 
@@ -77,6 +85,10 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     /// # Safety
     /// Those bytes must be writable; `rows <= 4 / NV` and `valid <= 4 * LANES / (4 / NV)`.
     unsafe fn store<const NV: usize>(self, group: [Self::V; 4], to: Target, range: [u8; 2]);
+    /// Writes the bytes of each vector, lane by lane.
+    /// # Safety
+    /// `LANES` bytes must be writable at each pointer.
+    unsafe fn scatter(self, group: [Self::V; 4], to: [*mut u8; 4], range: [u8; 2]);
 }
 
 /// Where a group of sums is written.

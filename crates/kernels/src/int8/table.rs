@@ -1,5 +1,7 @@
 //! The table of kernels of bytes: one line for each instruction set, best first.
 
+use super::convert::{self, QuantizeTask};
+use super::depthwise::three::{self, ThreeTask};
 use super::depthwise::{self, DepthwiseTask};
 use super::peak;
 use super::product::{self, ProductTask};
@@ -23,6 +25,8 @@ pub struct Kernel {
     pub(crate) available: fn() -> bool,
     pub(crate) product: fn(ProductTask<'_>),
     pub(crate) depthwise: fn(DepthwiseTask<'_>),
+    pub(crate) three: fn(ThreeTask<'_>),
+    pub(crate) quantize: fn(QuantizeTask<'_>),
     pub(crate) peak: fn(),
 }
 
@@ -42,6 +46,8 @@ macro_rules! kernel {
             available: || $token::new().is_some(),
             product: product::entry::<$token, $m4, $m2, $m1>,
             depthwise: depthwise::entry::<$token>,
+            three: three::entry::<$token>,
+            quantize: convert::entry::<$token>,
             peak: peak::entry::<$token>,
         }
     };
@@ -63,4 +69,10 @@ pub(crate) fn pick(isa: Isa) -> Result<&'static Kernel> {
     let from = rank(isa.require()?);
     let kernel = KERNELS.iter().find(|kernel| rank(kernel.isa) >= from && (kernel.available)());
     kernel.ok_or_else(|| Error::kernel(format!("{isa} has no kernel of bytes")))
+}
+
+/// The best kernel of this CPU.
+pub(crate) fn best() -> &'static Kernel {
+    let best = KERNELS.iter().find(|kernel| (kernel.available)());
+    best.unwrap_or(&KERNELS[KERNELS.len() - 1])
 }

@@ -77,6 +77,17 @@ impl Avx2 {
     }
 }
 
+/// Four vectors of values as bytes, within runs of 128 bits, held to a range.
+#[inline(always)]
+fn packed([a, b, c, d]: [__m256i; 4], range: [u8; 2]) -> __m256i {
+    // SAFETY: only a token's methods call this.
+    unsafe {
+        let x = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        let x = _mm256_max_epu8(x, _mm256_set1_epi8(range[0] as i8));
+        _mm256_min_epu8(x, _mm256_set1_epi8(range[1] as i8))
+    }
+}
+
 impl Bytes for Avx2 {
     const LANES: usize = 8;
     type V = __m256i;
@@ -136,6 +147,31 @@ impl Bytes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn quad(self, from: *const u8) -> Halves {
+        // SAFETY: the caller's promise.
+        unsigned(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, rows: [*const u8; 4], to: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            // Unpacking works in runs of 128 bits: give each run what it shall write.
+            let order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+            let a = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[0].cast()), order);
+            let b = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[1].cast()), order);
+            let c = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[2].cast()), order);
+            let d = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(rows[3].cast()), order);
+            let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
+            let (ab_high, cd_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
+            _mm256_storeu_si256(to.cast(), _mm256_unpacklo_epi16(ab, cd));
+            _mm256_storeu_si256(to.add(32).cast(), _mm256_unpackhi_epi16(ab, cd));
+            _mm256_storeu_si256(to.add(64).cast(), _mm256_unpacklo_epi16(ab_high, cd_high));
+            _mm256_storeu_si256(to.add(96).cast(), _mm256_unpackhi_epi16(ab_high, cd_high));
+        }
+    }
+
+    #[inline(always)]
     fn dot(self, sum: __m256i, a: Halves, w: Halves) -> __m256i {
         // SAFETY: the token proves the features.
         unsafe {
@@ -170,10 +206,7 @@ impl Bytes for Avx2 {
     unsafe fn store<const NV: usize>(self, group: [__m256i; 4], to: Target, range: [u8; 2]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let [a, b, c, d] = group;
-            let x = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
-            let x = _mm256_max_epu8(x, _mm256_set1_epi8(range[0] as i8));
-            let x = _mm256_min_epu8(x, _mm256_set1_epi8(range[1] as i8));
+            let x = packed(group, range);
             if NV == 4 && to.valid == 32 {
                 return _mm256_storeu_si256(to.to.cast(), x);
             }
@@ -189,6 +222,20 @@ impl Bytes for Avx2 {
                     std::ptr::copy_nonoverlapping(bytes.as_ptr().add(from), output, count);
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(self, group: [__m256i; 4], to: [*mut u8; 4], range: [u8; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let x = _mm256_permutevar8x32_epi32(packed(group, range), order);
+            let (low, high) = (_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            _mm_storel_epi64(to[0].cast(), low);
+            _mm_storel_epi64(to[1].cast(), _mm_unpackhi_epi64(low, low));
+            _mm_storel_epi64(to[2].cast(), high);
+            _mm_storel_epi64(to[3].cast(), _mm_unpackhi_epi64(high, high));
         }
     }
 }

@@ -78,6 +78,17 @@ fn mask(count: usize) -> __mmask64 {
     if count >= 64 { u64::MAX } else { (1 << count) - 1 }
 }
 
+/// Four vectors of values as bytes, within runs of 128 bits, held to a range.
+#[inline(always)]
+fn packed([a, b, c, d]: [__m512i; 4], range: [u8; 2]) -> __m512i {
+    // SAFETY: only a token's methods call this.
+    unsafe {
+        let x = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        let x = _mm512_max_epu8(x, _mm512_set1_epi8(range[0] as i8));
+        _mm512_min_epu8(x, _mm512_set1_epi8(range[1] as i8))
+    }
+}
+
 impl Bytes for Avx512Vnni {
     const LANES: usize = 16;
     type V = __m512i;
@@ -140,6 +151,31 @@ impl Bytes for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn quad(self, from: *const u8) -> __m512i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, rows: [*const u8; 4], to: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            // Unpacking works in runs of 128 bits: give each run what it shall write.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let a = _mm512_permutexvar_epi32(order, _mm512_loadu_si512(rows[0].cast()));
+            let b = _mm512_permutexvar_epi32(order, _mm512_loadu_si512(rows[1].cast()));
+            let c = _mm512_permutexvar_epi32(order, _mm512_loadu_si512(rows[2].cast()));
+            let d = _mm512_permutexvar_epi32(order, _mm512_loadu_si512(rows[3].cast()));
+            let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
+            let (ab_high, cd_high) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
+            _mm512_storeu_si512(to.cast(), _mm512_unpacklo_epi16(ab, cd));
+            _mm512_storeu_si512(to.add(64).cast(), _mm512_unpackhi_epi16(ab, cd));
+            _mm512_storeu_si512(to.add(128).cast(), _mm512_unpacklo_epi16(ab_high, cd_high));
+            _mm512_storeu_si512(to.add(192).cast(), _mm512_unpackhi_epi16(ab_high, cd_high));
+        }
+    }
+
+    #[inline(always)]
     fn dot(self, sum: __m512i, a: __m512i, w: __m512i) -> __m512i {
         // SAFETY: the token proves the features.
         unsafe { _mm512_dpbusd_epi32(sum, a, w) }
@@ -171,10 +207,7 @@ impl Bytes for Avx512Vnni {
     unsafe fn store<const NV: usize>(self, group: [__m512i; 4], to: Target, range: [u8; 2]) {
         // SAFETY: the caller's promise; masked bytes are not touched.
         unsafe {
-            let [a, b, c, d] = group;
-            let x = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-            let x = _mm512_max_epu8(x, _mm512_set1_epi8(range[0] as i8));
-            let x = _mm512_min_epu8(x, _mm512_set1_epi8(range[1] as i8));
+            let x = packed(group, range);
             let row = |index: usize| to.to.add(index * to.stride).cast::<i8>();
             if NV == 4 {
                 if to.valid == 64 {
@@ -210,6 +243,21 @@ impl Bytes for Avx512Vnni {
                     _mm_mask_storeu_epi8(row(index), mask(to.valid) as __mmask16, quarter);
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(self, group: [__m512i; 4], to: [*mut u8; 4], range: [u8; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let x = _mm512_permutexvar_epi32(
+                _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                packed(group, range),
+            );
+            _mm_storeu_si128(to[0].cast(), _mm512_castsi512_si128(x));
+            _mm_storeu_si128(to[1].cast(), _mm512_extracti32x4_epi32::<1>(x));
+            _mm_storeu_si128(to[2].cast(), _mm512_extracti32x4_epi32::<2>(x));
+            _mm_storeu_si128(to[3].cast(), _mm512_extracti32x4_epi32::<3>(x));
         }
     }
 }

@@ -57,6 +57,20 @@ impl Bytes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn quad(self, from: *const u8) -> Self::A {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<Self::A>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, rows: [*const u8; 4], to: *mut u8) {
+        for i in 0..4 * LANES {
+            // SAFETY: the caller's promise.
+            unsafe { to.cast::<[u8; 4]>().add(i).write_unaligned(rows.map(|row| *row.add(i))) };
+        }
+    }
+
+    #[inline(always)]
     fn dot(self, sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
         lanes(|i| {
             let products = a[i].iter().zip(w[i]).map(|(&a, w)| i32::from(a) * i32::from(w));
@@ -91,6 +105,16 @@ impl Bytes for Portable {
                     }
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(self, group: [Self::V; 4], to: [*mut u8; 4], range: [u8; 2]) {
+        let [low, high] = range.map(i32::from);
+        for (vector, to) in group.into_iter().zip(to) {
+            let bytes = vector.map(|x| x.clamp(low, high) as u8);
+            // SAFETY: the caller's promise.
+            unsafe { to.cast::<[u8; LANES]>().write_unaligned(bytes) };
         }
     }
 }

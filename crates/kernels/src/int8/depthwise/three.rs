@@ -1,0 +1,273 @@
+//! Depthwise 3x3 of bytes with stride 1 or 2, the one that MobileNet has.
+//!
+//! Four input rows are transposed once into quads, the bytes of one column and channel of all four,
+//! borders included. Each vector of outputs then takes three dot products of quads that lie a
+//! pixel apart; with stride 1 the same quads serve two output rows. Vectors whose lanes are the same
+//! channels share weights and constants and are done one after the other, all of them in registers.
+
+use super::{DepthwiseSpec, Source};
+use crate::error::{Result, product};
+use crate::int8::records::{Field, Lines, Records};
+use crate::int8::simd::{Body, Bytes};
+use crate::int8::table::Kernel;
+use crate::int8::{Multiplier, Rescale};
+
+/// Weights as the kernels read them.
+#[derive(Clone)]
+pub(crate) struct Three {
+    spec: DepthwiseSpec,
+    /// Columns of an output row.
+    width: usize,
+    /// Output rows that quads serve: 1 or 2.
+    sets: usize,
+    lanes: usize,
+    /// Vectors of a row until lanes are the same channels again, and which are rescaled the fast
+    /// way.
+    fast: Vec<bool>,
+    /// Quads between vectors of the same channels.
+    step: usize,
+    /// Quads of a row with its borders.
+    quads: usize,
+    /// For each kind of vector, set and column of the kernel: a vector.
+    weights: Lines,
+    records: Records,
+}
+
+impl Three {
+    /// Packs the weights, if this is a layer for it.
+    pub(crate) fn new(
+        kernel: &Kernel,
+        source: &Source<'_>,
+        bias: Option<&[i32]>,
+        (rescale, each): (&Rescale<'_>, &[Multiplier]),
+    ) -> Result<Option<Self>> {
+        let (spec, lanes) = (source.spec, kernel.lanes);
+        let (window, channels) = (spec.window, source.channels);
+        let stride = window.stride[0];
+        let fits = window.kernel == [3, 3]
+            && window.dilation == [1, 1]
+            && spec.multiplier == 1
+            && (window.stride == [1, 1] || window.stride == [2, 2] && channels % lanes == 0)
+            && (0..channels).all(|channel| source.parts(channel).all(|parts| parts <= 1));
+        if !fits {
+            return Ok(None);
+        }
+        let [_, width, _] = spec.output()?;
+        let kinds = channels / super::divisor(channels, lanes);
+        let sets = 3 - stride;
+        let columns = ((width - 1) * stride + 3).max(window.padding.left + spec.input[1]);
+        let quads = product("quads of a row", &[columns, channels])?;
+        let mut result = Self {
+            spec,
+            width,
+            sets,
+            lanes,
+            fast: Vec::new(),
+            step: kinds * lanes * stride,
+            quads,
+            weights: Lines::zeros(product("weights", &[kinds, sets, 3, 4, lanes])?),
+            records: Records::new(lanes, kinds, rescale)?,
+        };
+        for kind in 0..kinds {
+            let channel = |lane| (kind * lanes + lane) % channels;
+            result.records.fill(kind, 1, |lane| {
+                Some((source.bias(channel(lane), bias), each[channel(lane)]))
+            });
+            result.fast.push(result.records.is_fast(kind..kind + 1));
+            for (set, kx) in (0..sets * 3).map(|i| (i / 3, i % 3)) {
+                let start = ((kind * sets + set) * 3 + kx) * 4 * lanes;
+                let vector = &mut result.weights.bytes_mut()[start..][..4 * lanes];
+                for (at, weight) in vector.iter_mut().enumerate() {
+                    let ky = (at % 4).wrapping_sub(set);
+                    *weight = source.part(0, [ky, kx, channel(at / 4)]);
+                }
+            }
+        }
+        Ok(Some(result))
+    }
+
+    /// Bytes of an input row.
+    fn input_row(&self) -> usize {
+        self.spec.input[1] * self.spec.input[2]
+    }
+
+    /// Bytes for a row of borders.
+    fn border(&self) -> usize {
+        self.input_row().next_multiple_of(64)
+    }
+
+    /// Bytes of scratch memory of a thread.
+    pub(crate) fn scratch(&self) -> usize {
+        // A vector may end behind the last quad.
+        self.border() + 4 * (self.quads + self.lanes)
+    }
+
+    /// Output rows of a task.
+    pub(crate) fn strip(&self, height: usize) -> usize {
+        height.div_ceil(4).next_multiple_of(2)
+    }
+}
+
+/// Some output rows: what one call of a kernel computes.
+pub(crate) struct ThreeTask<'a> {
+    pub(crate) three: &'a Three,
+    pub(crate) image: &'a [u8],
+    /// First output row.
+    pub(crate) y: usize,
+    pub(crate) output: &'a mut [u8],
+    pub(crate) scratch: &'a mut [u8],
+}
+
+/// Entry of the table.
+pub(crate) fn entry<S: Bytes>(task: ThreeTask<'_>) {
+    if let Some(simd) = S::new() {
+        simd.call(task);
+    }
+}
+
+impl Body for ThreeTask<'_> {
+    #[inline(always)]
+    fn run<S: Bytes>(self, simd: S) {
+        let ThreeTask { three, image, mut y, output, scratch } = self;
+        let (row, input_row) = (three.width * three.spec.input[2], three.input_row());
+        assert!(three.lanes == S::LANES, "weights of another kernel");
+        assert!(image.len() == three.spec.input[0] * input_row);
+        assert!(scratch.len() >= three.scratch() && output.len() % row == 0);
+        scratch.fill(three.spec.zero_point);
+        let (border, quads) = scratch.split_at_mut(three.border());
+        let mut rest = output;
+        while !rest.is_empty() {
+            let sets = three.sets.min(rest.len() / row);
+            let (rows, after) = rest.split_at_mut(sets * row);
+            three.transpose(simd, (image, y), &border[..input_row], quads);
+            for kind in 0..three.fast.len().min(row.div_ceil(S::LANES)) {
+                let vectors = Vectors { three, kind, row, quads, output: rows };
+                match (sets, three.fast[kind]) {
+                    (1, true) => vectors.run::<S, 1, true>(simd),
+                    (1, false) => vectors.run::<S, 1, false>(simd),
+                    (_, true) => vectors.run::<S, 2, true>(simd),
+                    (_, false) => vectors.run::<S, 2, false>(simd),
+                }
+            }
+            (y, rest) = (y + sets, after);
+        }
+    }
+}
+
+impl Three {
+    /// The quads that output row `y` reads, and the next if there are two. Borders stay.
+    #[inline(always)]
+    fn transpose<S: Bytes>(
+        &self,
+        simd: S,
+        (image, y): (&[u8], usize),
+        border: &[u8],
+        quads: &mut [u8],
+    ) {
+        let start = self.spec.window.start(0, y);
+        let rows: [&[u8]; 4] = std::array::from_fn(|line| {
+            let y = start + line as isize;
+            if y < 0 || y >= self.spec.input[0] as isize {
+                return border;
+            }
+            &image[y as usize * border.len()..][..border.len()]
+        });
+        let [a, b, c, d] = rows;
+        let left = 4 * self.spec.window.padding.left * self.spec.input[2];
+        let inside = &mut quads[left..][..4 * border.len()];
+        let block = 4 * S::LANES;
+        let mut blocks = inside.chunks_exact_mut(4 * block);
+        let mut at = 0;
+        for to in &mut blocks {
+            assert!(at + block <= border.len());
+            // SAFETY: a block of each row, all as long as the border, and room for four.
+            unsafe {
+                let from = [
+                    a.as_ptr().add(at),
+                    b.as_ptr().add(at),
+                    c.as_ptr().add(at),
+                    d.as_ptr().add(at),
+                ];
+                simd.transpose(from, to.as_mut_ptr());
+            }
+            at += block;
+        }
+        for (index, to) in blocks.into_remainder().iter_mut().enumerate() {
+            *to = rows[index % 4][at + index / 4];
+        }
+    }
+}
+
+/// The vectors of an output row, or two, whose lanes are the same channels.
+struct Vectors<'a> {
+    three: &'a Three,
+    kind: usize,
+    /// Bytes of an output row.
+    row: usize,
+    quads: &'a [u8],
+    output: &'a mut [u8],
+}
+
+impl Vectors<'_> {
+    #[inline(always)]
+    fn run<S: Bytes, const SETS: usize, const FAST: bool>(self, simd: S) {
+        let Self { three, kind, row, quads, output } = self;
+        let (kinds, pixel, per) = (three.fast.len(), three.spec.input[2], 4 / SETS);
+        let weights = &three.weights.bytes()[kind * three.sets * 12 * S::LANES..];
+        assert!(weights.len() >= SETS * 12 * S::LANES && output.len() == SETS * row);
+        let count = (row.div_ceil(S::LANES) - kind).div_ceil(kinds);
+        let last = kind * S::LANES + (count - 1) * three.step;
+        assert!(quads.len() >= 4 * (last + 2 * pixel + S::LANES));
+        // SAFETY: as asserted, the weights of `SETS` sets exist, and quads for each vector up to the last;
+        // `records.at` checks the record. Vectors are written where they lie inside of the row.
+        unsafe {
+            let mut taken = [[simd.weights(weights.as_ptr()); 3]; SETS];
+            for i in 1..3 * SETS {
+                taken[i / 3][i % 3] = simd.weights(weights.as_ptr().add(i * 4 * S::LANES));
+            }
+            let record = three.records.at(kind);
+            let bias = simd.load(record.add(Field::Bias.start(S::LANES)));
+            let constants = simd.constants(record);
+            for first in (0..count).step_by(per) {
+                let mut sums = [bias; 4];
+                let mut at = [0; 4];
+                let mut to = [output.as_mut_ptr(); 4];
+                for p in 0..per {
+                    // At the end of the row the last vector may be done twice.
+                    let index = (first + p).min(count - 1);
+                    let from = quads.as_ptr().add(4 * (kind * S::LANES + index * three.step));
+                    for kx in 0..3 {
+                        let quad = simd.quad(from.add(4 * kx * pixel));
+                        for set in 0..SETS {
+                            let sum = &mut sums[set * per + p];
+                            *sum = simd.dot(*sum, quad, taken[set][kx]);
+                        }
+                    }
+                    at[p] = (kind + index * kinds) * S::LANES;
+                    for set in 0..SETS {
+                        to[set * per + p] = to[set * per + p].wrapping_add(set * row + at[p]);
+                    }
+                }
+                for sum in &mut sums {
+                    *sum = simd.rescale::<FAST>(*sum, &constants);
+                }
+                let range = three.records.range;
+                if at[per - 1] + S::LANES <= row {
+                    simd.scatter(sums, to, range);
+                    continue;
+                }
+                let mut bytes = [0u8; 64];
+                for (i, to) in to.iter_mut().enumerate() {
+                    *to = bytes.as_mut_ptr().add(i * S::LANES);
+                }
+                simd.scatter(sums, to, range);
+                for (i, bytes) in bytes.chunks_exact(S::LANES).take(4).enumerate() {
+                    let to = &mut output[i / per * row..][..row];
+                    let to = &mut to[at[i % per]..];
+                    let valid = to.len().min(S::LANES);
+                    to[..valid].copy_from_slice(&bytes[..valid]);
+                }
+            }
+        }
+    }
+}
