@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mobilenet_formats::{DType, Tensor};
-use mobilenet_kernels::Isa;
+use mobilenet_kernels::{Isa, Precision};
 
 use crate::facts::Shape;
 use crate::fold::State;
@@ -28,6 +28,8 @@ pub use inspect::{StepInfo, Summary};
 pub struct PlanOptions {
     /// The instruction set; by default the best this machine has.
     pub isa: Isa,
+    /// The precision of pointwise convolutions whose weights are constant.
+    pub precision: Precision,
     /// Threads that sessions will use: scratch memory is planned for so many.
     pub threads: usize,
     /// Operations to run besides those the outputs need, such as a meta graph's `update_ops`.
@@ -43,6 +45,7 @@ impl Default for PlanOptions {
     fn default() -> Self {
         Self {
             isa: Isa::detect(),
+            precision: Precision::F32,
             threads: 1,
             targets: Vec::new(),
             variables: Vec::new(),

@@ -21,7 +21,7 @@ mod walk;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use mobilenet_kernels::{Isa, Pool};
+use mobilenet_kernels::{Isa, Pool, Precision};
 
 use crate::error::{Error, Result};
 use crate::program::Value;
@@ -57,6 +57,7 @@ pub(crate) trait Recipe: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) isa: Isa,
+    pub(crate) precision: Precision,
     /// Threads to plan scratch memory for.
     pub(crate) threads: usize,
     pub(crate) inputs: Vec<Vec<usize>>,

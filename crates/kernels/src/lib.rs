@@ -18,6 +18,7 @@ pub mod peak;
 mod pointwise;
 mod pool;
 mod pooling;
+mod precision;
 mod reduce;
 mod separable;
 mod simd;
@@ -37,6 +38,7 @@ pub use normalize::{
 pub use pointwise::{Pointwise, PointwiseSpec};
 pub use pool::{Active, Pool};
 pub use pooling::{PoolKind, Pooling, PoolingSpec, global_mean};
+pub use precision::Precision;
 pub use reduce::{Reduce, ReduceOp};
 pub use separable::{Separable, SeparableSpec};
 pub use softmax::{log_softmax, softmax};

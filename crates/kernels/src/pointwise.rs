@@ -1,6 +1,8 @@
 //! Pointwise (1x1) convolution, which is a product of matrices: rows of `k` input channels
 //! times packed `[k, n]` weights, bias and activation in the epilogue.
 
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 pub(crate) mod body;
 pub(crate) mod reference;
 
@@ -8,6 +10,7 @@ use crate::aligned::Aligned;
 use crate::error::{Result, check_len, product};
 use crate::isa::Isa;
 use crate::pool::Pool;
+use crate::precision::Precision;
 use crate::table::{self, Kernel};
 use crate::window::Activation;
 use std::ops::Range;
@@ -55,6 +58,26 @@ impl Pointwise {
         bias: Option<&[f32]>,
     ) -> Result<Self> {
         Self::with_kernel(table::pick_pointwise(isa.require()?, spec)?, spec, weights, bias)
+    }
+
+    /// As [`new`](Self::new), rounding weights and inputs to a precision.
+    ///
+    /// # Errors
+    /// A precision this CPU lacks, and those of [`new`](Self::new).
+    pub fn with_precision(
+        isa: Isa,
+        precision: Precision,
+        spec: PointwiseSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Self> {
+        precision.require(isa)?;
+        #[cfg(target_arch = "x86_64")]
+        if precision == Precision::Bf16 && bf16::fits(spec) {
+            let (kernel, packed) = (&bf16::KERNEL, bf16::pack(spec, weights, bias)?);
+            return Ok(Self { spec, packed, function: kernel.pointwise()?, kernel });
+        }
+        Self::new(isa, spec, weights, bias)
     }
 
     /// As [`new`](Self::new), with the kernel of the table that carries `name`.

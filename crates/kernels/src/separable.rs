@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::isa::Isa;
 use crate::pointwise::{Layout, Pointwise, PointwiseSpec};
 use crate::pool::Pool;
+use crate::precision::Precision;
 use crate::window::Activation;
 
 /// Geometry of a separable convolution.
@@ -38,11 +39,25 @@ impl Separable {
         depthwise: (&[f32], Option<&[f32]>),
         pointwise: (&[f32], Option<&[f32]>),
     ) -> Result<Self> {
+        Self::with_precision((isa, Precision::F32), spec, depthwise, pointwise)
+    }
+
+    /// As [`new`](Self::new), the pointwise half in a precision.
+    ///
+    /// # Errors
+    /// Those of the halves.
+    pub fn with_precision(
+        (isa, precision): (Isa, Precision),
+        spec: SeparableSpec,
+        depthwise: (&[f32], Option<&[f32]>),
+        pointwise: (&[f32], Option<&[f32]>),
+    ) -> Result<Self> {
         let depthwise = Depthwise::new(isa, spec.depthwise, depthwise.0, depthwise.1)?;
         let [_, _, channels] = depthwise.output();
         let pointwise_spec =
             PointwiseSpec { inputs: channels, outputs: spec.outputs, activation: spec.activation };
-        let pointwise = Pointwise::new(isa, pointwise_spec, pointwise.0, pointwise.1)?;
+        let (weights, bias) = pointwise;
+        let pointwise = Pointwise::with_precision(isa, precision, pointwise_spec, weights, bias)?;
         Ok(Self { depthwise, pointwise })
     }
 

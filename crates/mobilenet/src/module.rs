@@ -9,7 +9,7 @@ use mobilenet_engine::{Plan, PlanOptions};
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{DType, FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
-use mobilenet_kernels::{Isa, Pool};
+use mobilenet_kernels::{Isa, Pool, Precision};
 use mobilenet_vision::Labels;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +50,7 @@ struct Inner {
     tags: Vec<String>,
     source: Source,
     isa: Isa,
+    precision: Precision,
     threads: usize,
     pool: OnceLock<Arc<Pool>>,
     plans: Plans,
@@ -114,6 +115,7 @@ impl Module {
             tags: options.tags.clone(),
             source,
             isa: options.isa.unwrap_or_else(Isa::detect),
+            precision: options.precision,
             threads: options.threads.unwrap_or_else(cores),
             pool: OnceLock::new(),
             plans: Plans::default(),
@@ -163,6 +165,11 @@ impl Module {
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.0.isa
+    }
+
+    /// The precision in use.
+    pub fn precision(&self) -> Precision {
+        self.0.precision
     }
 
     /// The number of threads in use.
@@ -420,8 +427,12 @@ impl Module {
     fn compile(&self, key: &Key) -> mobilenet_engine::Result<Plan> {
         let inputs: Vec<_> = key.inputs.iter().map(|(n, s)| (n.as_str(), s.clone())).collect();
         let outputs: Vec<_> = key.outputs.iter().map(String::as_str).collect();
-        let options =
-            PlanOptions { isa: self.0.isa, threads: self.0.threads, ..PlanOptions::default() };
+        let options = PlanOptions {
+            isa: self.0.isa,
+            precision: self.0.precision,
+            threads: self.0.threads,
+            ..PlanOptions::default()
+        };
         self.compile_graph(&self.0.source.graph, &inputs, &outputs, &options)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mobilenet_formats::Limits;
 use mobilenet_hub::{Handle, Hub, HubOptions, Progress};
-use mobilenet_kernels::Isa;
+use mobilenet_kernels::{Isa, Precision};
 
 use crate::error::Result;
 use crate::module::Module;
@@ -25,6 +25,7 @@ pub struct ModuleOptions {
     pub(crate) tags: Vec<String>,
     pub(crate) moving_averages: bool,
     pub(crate) isa: Option<Isa>,
+    pub(crate) precision: Precision,
     pub(crate) threads: Option<usize>,
     pub(crate) normalization: Option<Normalization>,
     offline: bool,
@@ -60,6 +61,13 @@ impl ModuleOptions {
     /// Uses this instruction set instead of the best one of this processor.
     pub fn isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
+        self
+    }
+
+    /// Rounds what pointwise convolutions and the classifier multiply to this precision; by default
+    /// nothing is rounded. Networks of 8 bits keep theirs.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 

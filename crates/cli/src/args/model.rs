@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use mobilenet::{Isa, Module, ModuleOptions, Normalization};
+use mobilenet::{Isa, Module, ModuleOptions, Normalization, Precision};
 
 use crate::failure::Failure;
 use crate::progress::Download;
@@ -36,6 +36,13 @@ pub(crate) struct RunArgs {
     /// Use this instruction set [default: the best one of this processor]
     #[arg(long, value_name = "NAME", env = "MOBILENET_ISA", hide_env_values = true)]
     pub(crate) isa: Option<Isa>,
+
+    /// Multiply in this precision: f32, or bf16 where the processor has AVX512-BF16 [default: f32]
+    ///
+    /// In bf16, pointwise convolutions and the classifier round weights and inputs to bfloat16 and
+    /// sum in float32; the rest stays in float32, and networks of 8 bits stay as they are. Training is in float32.
+    #[arg(long, value_name = "NAME", env = "MOBILENET_PRECISION", hide_env_values = true)]
+    pub(crate) precision: Option<Precision>,
 }
 
 /// The module to use.
@@ -108,6 +115,9 @@ impl ModelArgs {
         }
         if let Some(isa) = self.run.isa {
             options = options.isa(isa);
+        }
+        if let Some(precision) = self.run.precision {
+            options = options.precision(precision);
         }
         Ok(options)
     }

@@ -266,6 +266,7 @@ fn choose(program: &Program, options: &PlanOptions) -> Result<Vec<Arc<dyn Kernel
         let shapes = |ids: &[ValueId]| ids.iter().map(|&id| run_shape(program.value(id))).collect();
         let site = Site {
             isa: options.isa,
+            precision: options.precision,
             threads: options.threads.max(1),
             inputs: shapes(&step.inputs),
         };

@@ -55,8 +55,8 @@ pub(crate) fn separable(pair: &[Convolution; 2], site: &Site) -> Result<Arc<dyn 
         activation: pointwise.activation,
     };
     let (first, second) = (folded(depthwise)?, folded(pointwise)?);
-    let packed = kernels::Separable::new(
-        site.isa,
+    let packed = kernels::Separable::with_precision(
+        (site.isa, site.precision),
         spec,
         (&first.0, Some(&first.1)),
         (&second.0, Some(&second.1)),
@@ -105,7 +105,9 @@ fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwis
         activation: convolution.activation,
     };
     let (weights, bias) = folded(convolution)?;
-    kernels::Pointwise::new(site.isa, spec, &weights, Some(&bias)).map_err(refused)
+    let bias = Some(bias.as_slice());
+    kernels::Pointwise::with_precision(site.isa, site.precision, spec, &weights, bias)
+        .map_err(refused)
 }
 
 fn depthwise(convolution: &Convolution, site: &Site) -> Result<kernels::Depthwise> {
