@@ -30,6 +30,12 @@ PEERS = [
     Peer("rten", lambda s: [s.rust / "with_rten"]),
     Peer("TensorFlow", lambda s: [s.tensorflow, HERE / "workers/with_tensorflow.py"], "hub.Module"),
 ]
+# The same network in 8 bits; all end in softmax.
+PEERS_INT8 = [
+    Peer("OpenVINO", lambda s: [s.python, HERE / "workers/with_openvino.py"], "from ONNX"),
+    Peer("LiteRT", lambda s: [s.python, HERE / "workers/with_litert.py"], "XNNPACK, given int8"),
+    Peer("ONNX Runtime", lambda s: [s.python, HERE / "workers/with_onnxruntime.py"]),
+]
 # Pipelines from photo files to labels, for the scenario `files`.
 PIPELINES = [
     Peer("OpenCV + LiteRT", lambda s: [s.python, HERE / "workers/opencv_litert.py"]),
@@ -47,6 +53,7 @@ class Job:
     unit: pathlib.Path | None = None  # images in [0, 1]
     signed: pathlib.Path | None = None  # the same in [-1, 1]
     photos: pathlib.Path | None = None
+    module: pathlib.Path | None = None  # what ours reads, if not `module` beside the others' models
 
 
 class Worker:
@@ -126,7 +133,7 @@ class Ours:
         pass
 
     def _common(self) -> list:
-        return ["--module", self.job.model / "module", "--threads", self.job.threads, "--offline", *self.isa]
+        return ["--module", self.job.module or self.job.model / "module", "--threads", self.job.threads, "--offline", *self.isa]
 
     def _run(self, *arguments) -> str:
         return run([self.program, *arguments], self.job.threads)

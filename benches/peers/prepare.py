@@ -21,6 +21,8 @@ MEMBERS = {
     ("0.75", 192): None,
     ("1.0", 224): None,
 }
+# A member of the family in int8, from TensorFlow's converter.
+INT8 = "formats/mobilenet_v1_025_192/mobilenet_v1_0.25_192_int8.tflite"
 # Photos for the pipeline from files: natural, of ordinary size; 107 KB on average.
 PHOTO_BYTES = range(30_000, 200_000)
 PHOTO_COUNT = 300
@@ -45,6 +47,21 @@ class Setup:
         subprocess.run([*build, "--target-dir", self.folder / "rust"], check=True)
         for (multiplier, size), archive in MEMBERS.items():
             self._make_model(multiplier, size, archive)
+        self._make_int8()
+
+    def _make_int8(self) -> None:
+        folder = self.folder / "models" / "int8_0.25_192"
+        if (folder / "complete").exists() or not (self.shared / INT8).exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.shared / INT8, folder / "model.tflite")
+        self._recipe(self.python, "make_int8", folder)
+        (folder / "complete").touch()
+
+    def int8(self) -> pathlib.Path | None:
+        """The folder of 0.25/192 in int8, if the reference data has it."""
+        folder = self.folder / "models" / "int8_0.25_192"
+        return folder if (folder / "complete").exists() else None
 
     def _make_model(self, multiplier: str, size: int, archive: str | None) -> None:
         folder = self.model(multiplier, size)

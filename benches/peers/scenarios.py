@@ -8,12 +8,14 @@ import subprocess
 import time
 
 import numpy as np
-from peers import PEERS, PIPELINES, Job, Ours, OursFromFiles, Peer, Worker, pin
+from peers import PEERS, PEERS_INT8, PIPELINES, Job, Ours, OursFromFiles, Peer, Worker, pin
 from report import Found, Row
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Largest difference to TensorFlow's logits, as a share of the largest logit: float32 in any order.
 LOGITS_TOLERANCE = 2e-5
+# Photos that the agreement in 8 bits is counted on; each runtime rounds in its own way.
+INT8_PHOTOS = 10
 # Photos whose label may differ from the majority's: decoders and resizers differ by design here.
 LABELS_TOLERANCE = 0.1
 
@@ -30,6 +32,26 @@ def inference(multiplier: str, size: int, batch: int, threads: int):
         return compare(title, "call", batch, entries, agree_on_logits, options)
 
     return scenario
+
+
+def int8(setup, options) -> Found:
+    """One forward pass of the network in 8 bits, beside ours in float32."""
+    title = "MobileNet V1 0.25/192 in int8, batch 1, 1 thread"
+    folder = setup.int8()
+    if not folder:
+        return Found(title, "call", 1, [Row("all", problem="needs the reference data")])
+
+    def job(batch: int) -> Job:
+        return Job(folder, 1, *setup.images(192, batch), module=folder / "model.tflite")
+
+    def entries(batch: int) -> list:
+        made = [("mobilenet", lambda: Ours(setup, job(batch), options))]
+        return made + [(peer.name, lambda peer=peer: Worker(peer, setup, job(batch))) for peer in chosen(PEERS_INT8, options)]
+
+    floats = Job(setup.model("0.25", 192), 1, *setup.images(192, 1))
+    agree = lambda rows, workers: agree_on_classes(rows, entries(INT8_PHOTOS))
+    timed = [*entries(1), ("mobilenet f32", lambda: Ours(setup, floats, options))]
+    return compare(title, "call", 1, timed, agree, options)
 
 
 def files(setup, options) -> Found:
@@ -72,6 +94,7 @@ SCENARIOS = {
     "single_2_threads": inference("0.25", 192, batch=1, threads=2),
     "batch_1_thread": inference("0.25", 192, batch=32, threads=1),
     "batch_2_threads": inference("0.25", 192, batch=32, threads=2),
+    "int8": int8,
     "files": files,
     "cold_start": cold_start,
 }
@@ -138,6 +161,20 @@ def agree_on_labels(rows: list, workers: dict) -> None:
             row.difference = float((outputs[row.name] != common).mean())
             if row.difference > LABELS_TOLERANCE:
                 row.problem = f"{row.difference:.0%} of the labels differ"
+
+
+def agree_on_classes(rows: list, entries: list) -> None:
+    """The share of photos whose likeliest class is not the commonest; differences are told, not refused."""
+    workers = {name: start() for name, start in entries}
+    outputs = gather([row for row in rows if row.name in workers], workers)
+    classes = {name: np.argmax(scores, axis=1) for name, scores in outputs.items()}
+    votes = np.stack(list(classes.values()), axis=1)
+    common = np.array([np.bincount(vote).argmax() for vote in votes])
+    for row in rows:
+        if row.name in classes:
+            row.difference = float((classes[row.name] != common).mean())
+    for worker in workers.values():
+        worker.close()
 
 
 def gather(rows: list, workers: dict) -> dict:

@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=pathlib.Path, required=True)
     parser.add_argument("--images", type=pathlib.Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--precision", default="f32")
     return parser.parse_args()
 
 

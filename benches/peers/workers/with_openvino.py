@@ -1,7 +1,7 @@
-"""OpenVINO on the CPU, one stream, float32 kept float32 (it would choose bfloat16 where it can)."""
+"""OpenVINO on the CPU, one stream; `--precision f32` keeps float32 (it would choose bfloat16 where it can)."""
 
 import openvino
-from protocol import nchw, serve
+from protocol import arguments, nchw, serve
 
 
 def load(folder, images, threads):
@@ -11,7 +11,7 @@ def load(folder, images, threads):
     model.reshape(list(images.shape))
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": arguments().precision,
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
     }
