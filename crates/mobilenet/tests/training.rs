@@ -11,7 +11,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mobilenet::training::{Checkpoint, Event, FineTuneOptions, Job, Mode, TrainOptions, recipe};
+use mobilenet::training::{
+    Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, TrainOptions, recipe,
+};
 use mobilenet::{Classifier, DecidedBy, Image, Module};
 
 /// A folder that goes away with the test.
@@ -90,7 +92,8 @@ fn options(data: &Path, out: PathBuf) -> TrainOptions {
     recipe.dropout_keep = 0.9;
     recipe.ema = Some(0.9);
     recipe.blend.mixup = 0.2;
-    TrainOptions { job: Job::new(data, out, 32, recipe), depth_multiplier: 0.25 }
+    let job = Job::new(data, out, 32, recipe);
+    TrainOptions { job, depth_multiplier: 0.25, distillation: None }
 }
 
 /// Trains until `stop` steps and says how many were taken in this sitting.
@@ -178,12 +181,42 @@ fn shapes_are_learned_and_the_module_classifies() {
         assert!(top_1 > 0.9, "{name}: {top_1}");
         assert_eq!(moved(&module, &out), moves, "{name}");
     }
+    follows_a_teacher(&scratch.0, &module);
     let classifier = Classifier::new(module).unwrap();
     let right = (0..30).filter(|number| {
         let best = classifier.classify_image(&picture(number % 3, 900 + number), 1).unwrap();
         best[0].label == ["a dot", "a square", "some stripes"][number % 3]
     });
     assert!(right.count() > 27);
+}
+
+/// Labels that are all wrong, and a teacher who is right and alone counts: what was learnt is right.
+fn follows_a_teacher(root: &Path, teacher: &Module) {
+    let wrong = data(&root.join("wrong"), 64);
+    let (train, aside) = (wrong.join("train"), wrong.join("aside"));
+    for (from, to) in [("dot", "aside"), ("square", "dot"), ("stripes", "square")] {
+        let to = if to == "aside" { aside.clone() } else { train.join(to) };
+        fs::rename(train.join(from), to).unwrap();
+    }
+    fs::rename(aside, train.join("stripes")).unwrap();
+    let names = root.join("names.txt");
+    let top_1 = |share: f32, name: &str| {
+        let mut options = options(&wrong, root.join(name));
+        options.job.names = Some(names.clone());
+        options.job.recipe.batch_size = 16;
+        options.job.recipe.epochs = 10.0;
+        options.job.recipe.learning_rate = 0.05;
+        options.job.recipe.batch_norm_momentum = 0.9;
+        options.job.recipe.blend.mixup = 0.0;
+        options.job.recipe.augmentation = "gentle".to_owned();
+        options.distillation = Some(Distillation { module: teacher.clone(), share });
+        let trained = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+        trained.outcome.progress.best.unwrap().0
+    };
+    let (taught, untaught) = (top_1(1.0, "taught"), top_1(0.0, "untaught"));
+    println!("taught: {taught}, by the labels alone: {untaught}");
+    assert!(taught > 0.9, "{taught}");
+    assert!(untaught < 0.5, "{untaught}");
 }
 
 /// Fine-tunes `module` on `data` and says how good it is on the validation images.

@@ -26,8 +26,18 @@ pub enum Stock<'a> {
     Features(Rows<'a>),
 }
 
+/// A network that has learnt before, and whose answers are wanted too.
+pub trait Teacher: Sync {
+    /// Moves `targets`, `[n, classes]`, towards what it answers for `images`,
+    /// `[n, height, width, 3]` with values in [0, 1]. Each row goes on summing to 1.
+    ///
+    /// # Errors
+    /// If it cannot answer.
+    fn blend(&self, images: &[f32], image_size: [usize; 2], targets: &mut [f32]) -> Result<()>;
+}
+
 /// Makes training batches.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Batches<'a> {
     /// What inputs are made from.
     pub stock: Stock<'a>,
@@ -39,6 +49,8 @@ pub struct Batches<'a> {
     pub label_smoothing: f32,
     /// Blends.
     pub blend: Blend,
+    /// Who is asked what each image shows, besides its label; never asked about features.
+    pub teacher: Option<&'a dyn Teacher>,
     /// The run's seed.
     pub seed: u64,
 }
@@ -57,7 +69,7 @@ impl Maker for Batches<'_> {
         )
     }
 
-    fn finish(&self, number: u64, batch: &mut Batch) {
+    fn finish(&self, number: u64, batch: &mut Batch) -> Result<()> {
         batch.targets = self.targets(&batch.labels);
         // A stream of its own: no image has this index.
         let key = Key { seed: self.seed, epoch: number, index: u64::MAX };
@@ -75,6 +87,10 @@ impl Maker for Batches<'_> {
             (_, true) => augment::cutmix(images, targets, (count, height, width), cutmix, key),
             _ => Ok(()),
         };
+        match (self.teacher, self.stock) {
+            (Some(teacher), Stock::Pictures(..)) => teacher.blend(images, self.image_size, targets),
+            _ => Ok(()),
+        }
     }
 }
 

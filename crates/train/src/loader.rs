@@ -62,7 +62,12 @@ pub trait Maker: Sync {
     fn image(&self, sample: &Sample, place: Place, image: &mut [f32]) -> Result<()>;
 
     /// Finishes batch `number`, counted from the start of the run: targets, blends of images.
-    fn finish(&self, _number: u64, _batch: &mut Batch) {}
+    ///
+    /// # Errors
+    /// What ends the run.
+    fn finish(&self, _number: u64, _batch: &mut Batch) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<F: Fn(&Sample, Place, &mut [f32]) -> Result<()> + Sync> Maker for F {
@@ -84,7 +89,7 @@ impl Loader<'_> {
     /// `consume` in order until it answers `false`.
     ///
     /// # Errors
-    /// Whatever `consume` returns.
+    /// Whatever `consume` or the maker's `finish` returns.
     pub fn run(
         &self,
         batches: std::ops::Range<u64>,
@@ -103,7 +108,7 @@ impl Loader<'_> {
                 .collect();
             for queue in queues.iter().cycle().take((batches.end - batches.start) as usize) {
                 let Ok(batch) = queue.recv() else { break };
-                if !consume(batch)? {
+                if !consume(batch?)? {
                     break;
                 }
             }
@@ -115,7 +120,7 @@ impl Loader<'_> {
         &self,
         numbers: impl Iterator<Item = u64>,
         maker: &dyn Maker,
-        queue: &SyncSender<Batch>,
+        queue: &SyncSender<Result<Batch>>,
     ) {
         let mut order = Order { epoch: u64::MAX, indices: Vec::new() };
         for number in numbers {
@@ -126,7 +131,7 @@ impl Loader<'_> {
         }
     }
 
-    fn batch(&self, number: u64, order: &mut Order, maker: &dyn Maker) -> Batch {
+    fn batch(&self, number: u64, order: &mut Order, maker: &dyn Maker) -> Result<Batch> {
         let per_epoch = self.batches_per_epoch();
         let epoch = number / per_epoch;
         order.turn_to(epoch, self);
@@ -138,8 +143,8 @@ impl Loader<'_> {
             self.fill(first + slot, epoch, order, maker, image, &mut batch);
         }
         batch.images = images;
-        maker.finish(number, &mut batch);
-        batch
+        maker.finish(number, &mut batch)?;
+        Ok(batch)
     }
 
     /// Puts the sample at `position` of the epoch's order into `image`, or the next that works.

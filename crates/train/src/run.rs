@@ -15,7 +15,7 @@ use mobilenet_vision::augment::Augment;
 use mobilenet_vision::{Crop, DecodeOptions, Preprocess, Resize};
 
 use crate::average::Average;
-use crate::batches::{Batches, Blend, Stock};
+use crate::batches::{Batches, Blend, Stock, Teacher};
 use crate::checkpoint::{Checkpoint, Epoch, Progress, Settings};
 use crate::dataset::{Dataset, Sample};
 use crate::loader::{Batch, Loader, Maker};
@@ -154,6 +154,8 @@ pub struct Run<'a> {
     pub folder: &'a Path,
     /// Features to learn from in the place of images; the network's graphs then take them.
     pub features: Option<&'a Features>,
+    /// Who is asked what each training image shows, besides its label.
+    pub teacher: Option<&'a dyn Teacher>,
     /// Everything that decides the result, by name: a checkpoint goes on only under the same.
     pub settings: Settings,
     /// Go on from the folder's checkpoint.
@@ -171,7 +173,8 @@ impl Run<'_> {
         dataset: &Dataset,
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome> {
-        let Self { network, options, optimizer, folder, features, settings, resume } = self;
+        let Self { network, options, optimizer, folder, features, teacher, settings, resume } =
+            self;
         let Network { training, inference, variables, frozen } = network;
         let step_options = StepOptions {
             batch_size: options.batch_size,
@@ -197,6 +200,7 @@ impl Run<'_> {
             variables,
             frozen: frozen.transpose()?,
             features,
+            teacher,
             options: &options,
             dataset,
             validation: &validation,
@@ -261,6 +265,7 @@ struct Sitting<'a> {
     variables: BTreeMap<String, Arc<Tensor>>,
     frozen: Option<Session>,
     features: Option<&'a Features>,
+    teacher: Option<&'a dyn Teacher>,
     options: &'a RunOptions,
     dataset: &'a Dataset,
     validation: &'a Pictures<'a>,
@@ -298,6 +303,7 @@ impl Sitting<'_> {
             classes: self.state.trainer.classes(),
             label_smoothing: options.label_smoothing,
             blend: options.blend,
+            teacher: self.teacher,
             seed: options.seed,
         };
         let per_epoch = loader.batches_per_epoch();

@@ -1,7 +1,8 @@
 //! `mobilenet train`: MobileNet V1 from random values on a folder of photos, to a module.
 
 use clap::Args;
-use mobilenet::training::TrainOptions;
+use mobilenet::Module;
+use mobilenet::training::{Distillation, TrainOptions};
 
 use crate::args::{DataArgs, LearningArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
@@ -13,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   mobilenet train --data photos --out flowers
   mobilenet train --data tiny-imagenet-200 --names tiny-imagenet-200/words.txt --out tiny --image-size 96
+  mobilenet train --data photos --out flowers --teacher larger-module
   mobilenet train --data photos --out flowers --resume
   mobilenet train --data 'shard-{0000..0031}.tar' --validation val --out big --recipe slim
   mobilenet classify --module flowers photo.jpg
@@ -31,6 +33,9 @@ pub(crate) struct Train {
 
     #[command(flatten)]
     network: NetworkArgs,
+
+    #[command(flatten)]
+    teacher: TeacherArgs,
 
     #[command(flatten)]
     learning: LearningArgs,
@@ -60,6 +65,27 @@ struct NetworkArgs {
     image_size: usize,
 }
 
+/// Who is asked besides the labels.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Distillation")]
+struct TeacherArgs {
+    /// Learn from this module's answers too; it must know the data's classes
+    #[arg(long, value_name = "HANDLE")]
+    teacher: Option<String>,
+
+    /// How much its answers count beside the labels, 0 to 1
+    #[arg(long, value_name = "X", default_value_t = 0.7, requires = "teacher")]
+    teacher_share: f32,
+}
+
+impl TeacherArgs {
+    fn distillation(&self) -> Result<Option<Distillation>, Failure> {
+        let Some(handle) = &self.teacher else { return Ok(None) };
+        let module = Module::options().threads(1).load(handle)?;
+        Ok(Some(Distillation { module, share: self.teacher_share }))
+    }
+}
+
 impl Train {
     pub(crate) fn run(self) -> Outcome {
         let options = self.options()?;
@@ -78,7 +104,11 @@ impl Train {
         let recipe = self.learning.recipe("modern")?;
         let size = self.network.image_size;
         let job = self.data.job(&self.learning, &self.run, size, recipe, 0.0);
-        Ok(TrainOptions { job, depth_multiplier: self.network.depth_multiplier })
+        Ok(TrainOptions {
+            job,
+            depth_multiplier: self.network.depth_multiplier,
+            distillation: self.teacher.distillation()?,
+        })
     }
 }
 

@@ -15,7 +15,7 @@ const NAMED: usize = 5;
 ///
 /// # Errors
 /// [`ErrorKind::Labels`] for classes that the module does not have, or that could be several.
-pub(super) fn match_classes(data: &LabelledImages, labels: &Labels) -> Result<Vec<usize>> {
+pub(crate) fn match_classes(data: &LabelledImages, labels: &Labels) -> Result<Vec<usize>> {
     let finder = Finder::new(labels, &data.words);
     let mut found = Vec::with_capacity(data.classes.len());
     let mut unknown = Vec::new();

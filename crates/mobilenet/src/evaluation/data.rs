@@ -44,7 +44,7 @@ pub struct LabelledImages {
     /// Files passed over: no image by their name, or in no class.
     pub ignored: usize,
     /// Names of WordNet ids, from a file `words.txt` beside the data.
-    pub(super) words: BTreeMap<String, String>,
+    pub(crate) words: BTreeMap<String, String>,
 }
 
 impl LabelledImages {

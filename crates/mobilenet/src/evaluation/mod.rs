@@ -4,7 +4,7 @@
 //! the module each one is, [`evaluate`] runs them all, and an [`Evaluated`] holds what came out:
 //! numbers, for others to print.
 
-mod classes;
+pub(crate) mod classes;
 mod data;
 mod table;
 mod tally;

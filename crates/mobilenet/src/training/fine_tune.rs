@@ -228,6 +228,7 @@ impl FineTuneOptions {
             optimizer: job.optimizer()?,
             folder: &job.work(),
             features,
+            teacher: None,
             settings,
             resume: job.resume,
         };

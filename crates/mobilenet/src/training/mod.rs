@@ -13,11 +13,13 @@ mod job;
 mod network;
 mod recipe;
 mod scratch;
+mod teacher;
 
 pub use fine_tune::{FineTuneOptions, Mode, Tuned};
 pub use job::Job;
 pub use recipe::{AUGMENTATIONS, Named, RECIPES, Recipe, augmentation, recipe};
 pub use scratch::{TrainOptions, Trained};
+pub use teacher::Distillation;
 
 pub use mobilenet_train::batches::Blend;
 pub use mobilenet_train::checkpoint::{Checkpoint, Epoch, Progress};
