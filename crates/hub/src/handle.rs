@@ -1,4 +1,5 @@
-//! [`Handle`]: the name of a module as a user writes it, told apart into a local path or a URL.
+//! [`Handle`]: the name of a module as a user writes it, told apart into a local path, a URL or
+//! the name of an embedded module.
 //!
 //! Whether there is anything at that place is found out by the resolvers (`resolve`).
 
@@ -12,7 +13,7 @@ use sha1::{Digest, Sha1};
 use crate::url::{Url, has_scheme};
 use crate::{Error, ErrorKind, Result};
 
-/// The name of a module: a folder, an archive file, or a URL.
+/// The name of a module: a folder, an archive file, a URL, or one that the program brings along.
 ///
 /// | form | example |
 /// |---|---|
@@ -20,6 +21,7 @@ use crate::{Error, ErrorKind, Result};
 /// | archive file | `models/1.tar.gz`, `file:///models/1.tar.gz` |
 /// | archive URL | `https://example.com/mobilenet/1.tar.gz` |
 /// | hub URL | `https://tfhub.dev/google/imagenet/mobilenet_v1_025_192/classification/1` |
+/// | embedded | `embedded:default` |
 /// | Kaggle page | `https://www.kaggle.com/models/google/mobilenet-v1/tensorFlow1/025-192-classification/1` |
 ///
 /// Parsing looks at the text alone: no disk, no network.
@@ -46,6 +48,7 @@ pub struct Handle {
 pub(crate) enum Place {
     Local(PathBuf),
     Remote(Url),
+    Embedded(String),
 }
 
 impl Handle {
@@ -81,7 +84,7 @@ impl Handle {
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Local(path) => Some(path),
-            Place::Remote(_) => None,
+            Place::Remote(_) | Place::Embedded(_) => None,
         }
     }
 
@@ -107,6 +110,9 @@ fn place_of(text: &str) -> Result<Place, String> {
     }
     if lower.starts_with("file:") {
         return file_path(text.get("file:".len()..).unwrap_or_default()).map(Place::Local);
+    }
+    if let Some(name) = text.strip_prefix("embedded:") {
+        return Ok(Place::Embedded(name.to_owned()));
     }
     match text.split_once("://") {
         Some(("gs", rest)) => {

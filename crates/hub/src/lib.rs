@@ -8,6 +8,7 @@ mod cache;
 mod complete;
 mod digest;
 mod download;
+mod embedded;
 mod error;
 mod forms;
 mod handle;
@@ -28,6 +29,7 @@ mod store;
 mod url;
 
 pub use cache::{Cache, CacheEntry, EntryState};
+pub use embedded::Embedded;
 pub use error::{Attempt, Error, ErrorKind, Result};
 pub use handle::Handle;
 pub use mobilenet_formats::Limits;

@@ -141,7 +141,7 @@ fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// Refuses a SavedModel with a part missing; other formats are judged by who reads them.
-fn whole(module: ModuleDir, path: &Path) -> Result<ModuleDir> {
+pub(crate) fn whole(module: ModuleDir, path: &Path) -> Result<ModuleDir> {
     let files = module.files();
     let saved_model = |file: &ModuleFile| {
         file.path.ends_with("saved_model.pb") || file.path.starts_with("variables/")

@@ -11,6 +11,7 @@ use std::time::Duration;
 use etcetera::AppStrategy as _;
 use mobilenet_formats::Limits;
 
+use crate::embedded::Embedded;
 use crate::progress::Progress;
 use crate::{Error, ErrorKind, Result};
 
@@ -59,6 +60,8 @@ pub struct HubOptions {
     pub check_certificates: bool,
     /// Addresses of the hubs, for mirrors.
     pub endpoints: Endpoints,
+    /// Modules that the program brings along, found as `embedded:NAME`. Default none.
+    pub embedded: &'static [Embedded],
     /// User name and key for Kaggle, sent to [`Endpoints::kaggle`] only.
     pub kaggle_credentials: Option<(String, String)>,
     /// Called with every step of a download; this crate itself never prints.
@@ -148,6 +151,7 @@ impl Default for HubOptions {
             redirects: Redirects::default(),
             check_certificates: true,
             endpoints: Endpoints::default(),
+            embedded: &[],
             kaggle_credentials: None,
             progress: None,
             show_progress: false,

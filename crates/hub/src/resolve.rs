@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::module::ModuleDir;
 use crate::options::{Endpoints, HubOptions};
 use crate::url::Url;
-use crate::{Error, ErrorKind, Handle, Result, forms, local, remote};
+use crate::{Error, ErrorKind, Handle, Result, embedded, forms, local, remote};
 
 /// What a resolver has to say about a handle, if nothing went wrong.
 pub(crate) enum Outcome {
@@ -30,6 +30,7 @@ const RESOLVERS: &[Resolver] = &[
     Resolver { name: "folder", resolve: local::folder },
     Resolver { name: "archive file", resolve: local::archive },
     Resolver { name: "model file", resolve: local::file },
+    Resolver { name: "embedded", resolve: embedded::find },
     Resolver { name: "cache", resolve: remote::cached },
     Resolver { name: "archive URL", resolve: |hub, url| remote::fetch(hub, url, forms::archive) },
     Resolver { name: "Kaggle", resolve: |hub, url| remote::fetch(hub, url, forms::kaggle) },

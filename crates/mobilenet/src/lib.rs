@@ -26,6 +26,7 @@ pub mod training;
 
 mod choice;
 mod classifier;
+mod embedded;
 mod embedder;
 mod error;
 mod file;
@@ -45,7 +46,7 @@ pub use classifier::{Classifier, ClassifierOptions, Worker};
 pub use embedder::{EmbedWorker, Embedder, EmbedderOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use export::ExportFormat;
-pub use module::{DEFAULT_HANDLE, Module, Request};
+pub use module::{DEFAULT_HANDLE, Module, PUBLISHED_HANDLE, Request};
 pub use normalization::Normalization;
 pub use options::ModuleOptions;
 pub use preprocessing::{DecidedBy, Preprocessing};

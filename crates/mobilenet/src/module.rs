@@ -21,9 +21,12 @@ use crate::runner::Runner;
 use crate::signature::{DisplayShape, Port, Scores, Signature};
 use crate::source::{Source, Wanted};
 
-/// What runs when no module is named: MobileNet V1 0.25 for 192x192 pixels, by the address of its
-/// page on TensorFlow Hub.
-pub const DEFAULT_HANDLE: &str =
+/// What runs when no module is named: the one compiled in, of 200 everyday things and animals.
+pub const DEFAULT_HANDLE: &str = "embedded:default";
+
+/// MobileNet V1 0.25 for 192x192 pixels and ImageNet's classes, by the address of its page on
+/// TensorFlow Hub.
+pub const PUBLISHED_HANDLE: &str =
     "https://tfhub.dev/google/imagenet/mobilenet_v1_025_192/classification/1";
 
 /// A TensorFlow Hub module, loaded. Cheap to clone, safe to share between threads.

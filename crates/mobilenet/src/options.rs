@@ -7,6 +7,7 @@ use mobilenet_formats::Limits;
 use mobilenet_hub::{Handle, Hub, HubOptions, Progress};
 use mobilenet_kernels::{Isa, Precision};
 
+use crate::embedded::EMBEDDED;
 use crate::error::Result;
 use crate::module::Module;
 use crate::normalization::Normalization;
@@ -115,6 +116,7 @@ impl ModuleOptions {
     pub fn hub(&self) -> Result<Hub> {
         let mut options = HubOptions::from_env()?;
         options.offline |= self.offline;
+        options.embedded = EMBEDDED;
         options.limits = self.limits.clone();
         options.progress = self.progress.0.clone();
         if let Some(folder) = &self.cache_dir {
@@ -125,7 +127,7 @@ impl ModuleOptions {
 
     /// Finds the module, fetches it if needed, and reads its graph; weights are read when used.
     ///
-    /// `handle`: a URL, a folder, an archive or a model file; see [`Handle`].
+    /// `handle`: a URL, a folder, an archive, a model file or an embedded module; see [`Handle`].
     ///
     /// # Errors
     /// If the handle leads to no module, or the module has no graph with these tags.

@@ -49,8 +49,8 @@ pub(crate) struct RunArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Module")]
 pub(crate) struct ModelArgs {
-    /// The module: a URL, a folder, a .tar.gz, or a model file [default: MobileNet V1 0.25 for
-    /// 192x192]
+    /// The module: a URL, a folder, a .tar.gz, or a model file [default: embedded:default, compiled
+    /// in: 200 everyday things and animals]
     #[arg(short, long, value_name = "HANDLE", env = "MOBILENET_MODULE", hide_env_values = true)]
     pub(crate) module: Option<String>,
 

@@ -32,7 +32,7 @@ pub(crate) struct Fetch {
 impl Fetch {
     pub(crate) fn run(self) -> Outcome {
         let hub = self.hub.options().hub()?;
-        let default = [mobilenet::DEFAULT_HANDLE.to_owned()];
+        let default = [mobilenet::PUBLISHED_HANDLE.to_owned()];
         let handles = if self.handles.is_empty() { &default } else { self.handles.as_slice() };
         let mut failed = 0;
         for handle in handles {

@@ -114,7 +114,7 @@ impl FineTune {
     }
 
     fn options(&self) -> Result<FineTuneOptions, Failure> {
-        let handle = self.module.as_deref().unwrap_or(mobilenet::DEFAULT_HANDLE);
+        let handle = self.module.as_deref().unwrap_or(mobilenet::PUBLISHED_HANDLE);
         let module = self.hub.options().load(handle)?;
         let mode = self.mode()?;
         let recipe = self.learning.recipe(if mode == Mode::Head { "head" } else { "fine-tune" })?;
