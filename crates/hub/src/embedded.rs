@@ -10,6 +10,9 @@ use crate::module::ModuleDir;
 use crate::resolve::{Hub, Outcome};
 use crate::{Error, ErrorKind, Handle, Result};
 
+/// Why any other handle is none of the business of the resolver here.
+pub(crate) const NOT_EMBEDDED: &str = "not `embedded:`";
+
 /// A module inside the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedded {
@@ -22,7 +25,7 @@ pub struct Embedded {
 /// A module that the program brings along.
 pub(crate) fn find(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     let Place::Embedded(name) = handle.place() else {
-        return Ok(Outcome::Declined("not `embedded:`"));
+        return Ok(Outcome::Declined(NOT_EMBEDDED));
     };
     let options = hub.options();
     let Some(found) = options.embedded.iter().find(|embedded| embedded.name == name) else {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::{local, remote};
+use crate::{embedded, local, remote};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -133,7 +133,8 @@ impl fmt::Display for Error {
 fn write_attempts(f: &mut fmt::Formatter<'_>, attempts: &[Attempt]) -> fmt::Result {
     let any_failed = attempts.iter().any(|attempt| attempt.failure.is_some());
     let telling = |attempt: &&Attempt| {
-        let declined = ![local::NOT_A_PATH, remote::NOT_A_URL].contains(&attempt.reason.as_str());
+        let others = [local::NOT_A_PATH, embedded::NOT_EMBEDDED, remote::NOT_A_URL];
+        let declined = !others.contains(&attempt.reason.as_str());
         if any_failed { attempt.failure.is_some() } else { declined }
     };
     let mut told: Vec<_> = attempts.iter().filter(telling).collect();

@@ -14,6 +14,9 @@ use tiff::tags::Tag;
 const WIDTH: u16 = 19;
 const HEIGHT: u16 = 17;
 
+/// What writes a TIFF file into memory.
+type Tiff<'a> = TiffEncoder<&'a mut Cursor<Vec<u8>>>;
+
 fn main() {
     let corpus = PathBuf::from(std::env::args().nth(1).unwrap_or("fuzz/corpus".into()));
     let folder = corpus.join("image");
@@ -99,7 +102,7 @@ fn webp() -> Vec<u8> {
 
 fn tiffs(folder: &Path) {
     let (width, height) = (WIDTH.into(), HEIGHT.into());
-    let save = |name: &str, write: &dyn Fn(&mut TiffEncoder<&mut Cursor<Vec<u8>>>)| {
+    let save = |name: &str, write: &dyn Fn(&mut Tiff<'_>)| {
         let mut file = Cursor::new(Vec::new());
         write(&mut TiffEncoder::new(&mut file).unwrap());
         put(folder, name, &file.into_inner());

@@ -238,9 +238,9 @@ impl Vectors<'_> {
                     let from = quads.as_ptr().add(4 * (kind * S::LANES + index * three.step));
                     for kx in 0..3 {
                         let quad = simd.quad(from.add(4 * kx * pixel));
-                        for set in 0..SETS {
+                        for (set, taken) in taken.iter().enumerate() {
                             let sum = &mut sums[set * per + p];
-                            *sum = simd.dot(*sum, quad, taken[set][kx]);
+                            *sum = simd.dot(*sum, quad, taken[kx]);
                         }
                     }
                     at[p] = (kind + index * kinds) * S::LANES;
