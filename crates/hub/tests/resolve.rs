@@ -145,6 +145,7 @@ fn what_was_tried_is_in_the_error() {
             "folder",
             "archive file",
             "model file",
+            "embedded",
             "cache",
             "archive URL",
             "Kaggle",
