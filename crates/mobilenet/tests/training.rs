@@ -93,7 +93,7 @@ fn options(data: &Path, out: PathBuf) -> TrainOptions {
     recipe.ema = Some(0.9);
     recipe.blend.mixup = 0.2;
     let job = Job::new(data, out, 32, recipe);
-    TrainOptions { job, depth_multiplier: 0.25, distillation: None }
+    TrainOptions { job, depth_multiplier: 0.25 }
 }
 
 /// Trains until `stop` steps and says how many were taken in this sitting.
@@ -209,7 +209,7 @@ fn follows_a_teacher(root: &Path, teacher: &Module) {
         options.job.recipe.batch_norm_momentum = 0.9;
         options.job.recipe.blend.mixup = 0.0;
         options.job.recipe.augmentation = "gentle".to_owned();
-        options.distillation = Some(Distillation { module: teacher.clone(), share });
+        options.job.distillation = Some(Distillation { module: teacher.clone(), share });
         let trained = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
         trained.outcome.progress.best.unwrap().0
     };
@@ -217,6 +217,23 @@ fn follows_a_teacher(root: &Path, teacher: &Module) {
     println!("taught: {taught}, by the labels alone: {untaught}");
     assert!(taught > 0.9, "{taught}");
     assert!(untaught < 0.5, "{untaught}");
+
+    let recipe = recipe("fine-tune").unwrap();
+    let mut job = Job::new(&wrong, root.join("tuned"), 48, recipe);
+    job.names = Some(names);
+    job.recipe.batch_size = 16;
+    job.recipe.epochs = 5.0;
+    job.recipe.batch_norm_momentum = 0.9;
+    job.distillation = Some(Distillation { module: teacher.clone(), share: 1.0 });
+    let mut options =
+        FineTuneOptions { job, module: teacher.clone(), mode: Mode::Full, feature_cache: None };
+    let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+    let top_1 = tuned.outcome.progress.best.unwrap().0;
+    println!("fine-tuned with a teacher: {top_1}");
+    assert!(top_1 > 0.9, "{top_1}");
+    options.mode = Mode::Head;
+    let error = options.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+    assert!(error.contains("last-blocks"), "{error}");
 }
 
 /// Fine-tunes `module` on `data` and says how good it is on the validation images.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use mobilenet::training::{Job, Recipe, Shares};
 
-use super::{LearningArgs, RunArgs};
+use super::{LearningArgs, RunArgs, TeacherArgs};
+use crate::failure::Failure;
 
 /// What a network is trained on, and where the module goes.
 #[derive(Args, Debug)]
@@ -39,6 +40,9 @@ pub(crate) struct DataArgs {
     /// Names of the classes: lines of folder, TAB, name [default: the folders' names]
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
+
+    #[command(flatten)]
+    teacher: TeacherArgs,
 }
 
 impl DataArgs {
@@ -50,7 +54,7 @@ impl DataArgs {
         image_size: usize,
         recipe: Recipe,
         testing: f64,
-    ) -> Job {
+    ) -> Result<Job, Failure> {
         let mut job = Job::new(&self.data, &self.out, image_size, recipe);
         job.validation.clone_from(&self.validation);
         job.shares = Shares {
@@ -66,6 +70,7 @@ impl DataArgs {
         job.patience = learning.patience;
         job.save_every = Duration::from_secs(learning.save_every);
         job.cache_bytes = learning.cache_mb.saturating_mul(1 << 20);
-        job
+        job.distillation = self.teacher.distillation()?;
+        Ok(job)
     }
 }

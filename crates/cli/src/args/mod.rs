@@ -8,6 +8,7 @@ mod labels;
 mod learning;
 mod model;
 mod pixels;
+mod teacher;
 
 pub(crate) use data::DataArgs;
 pub(crate) use inputs::InputArgs;
@@ -15,6 +16,7 @@ pub(crate) use labels::LabelFileArgs;
 pub(crate) use learning::LearningArgs;
 pub(crate) use model::{HubArgs, ModelArgs, RunArgs};
 pub(crate) use pixels::PixelArgs;
+use teacher::TeacherArgs;
 
 use anstyle::AnsiColor;
 use clap::Parser;

@@ -19,6 +19,7 @@ Examples:
   mobilenet fine-tune --data clothing --out my-module
   mobilenet fine-tune --module mobilenet_v1_050_160/feature_vector/1.tar.gz --data clothing --out my-module
   mobilenet fine-tune --data clothing --out my-module --mode full --epochs 30
+  mobilenet fine-tune --data clothing --out my-module --mode full --teacher larger-module
   mobilenet classify --module my-module photo.jpg
 
 --mode head learns a classifier on features that are computed once: seconds. --mode full learns
@@ -122,7 +123,7 @@ impl FineTune {
             Some(size) => size,
             None => module.expected_image_size()?.0,
         };
-        let job = self.data.job(&self.learning, &self.run, size, recipe, 10.0);
+        let job = self.data.job(&self.learning, &self.run, size, recipe, 10.0)?;
         Ok(FineTuneOptions { job, module, mode, feature_cache: self.feature_cache.clone() })
     }
 

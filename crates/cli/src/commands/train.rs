@@ -1,8 +1,7 @@
 //! `mobilenet train`: MobileNet V1 from random values on a folder of photos, to a module.
 
 use clap::Args;
-use mobilenet::Module;
-use mobilenet::training::{Distillation, TrainOptions};
+use mobilenet::training::TrainOptions;
 
 use crate::args::{DataArgs, LearningArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
@@ -35,9 +34,6 @@ pub(crate) struct Train {
     network: NetworkArgs,
 
     #[command(flatten)]
-    teacher: TeacherArgs,
-
-    #[command(flatten)]
     learning: LearningArgs,
 
     #[command(flatten)]
@@ -65,27 +61,6 @@ struct NetworkArgs {
     image_size: usize,
 }
 
-/// Who is asked besides the labels.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Distillation")]
-struct TeacherArgs {
-    /// Learn from this module's answers too; it must know the data's classes
-    #[arg(long, value_name = "HANDLE")]
-    teacher: Option<String>,
-
-    /// How much its answers count beside the labels, 0 to 1
-    #[arg(long, value_name = "X", default_value_t = 0.7, requires = "teacher")]
-    teacher_share: f32,
-}
-
-impl TeacherArgs {
-    fn distillation(&self) -> Result<Option<Distillation>, Failure> {
-        let Some(handle) = &self.teacher else { return Ok(None) };
-        let module = Module::options().threads(1).load(handle)?;
-        Ok(Some(Distillation { module, share: self.teacher_share }))
-    }
-}
-
 impl Train {
     pub(crate) fn run(self) -> Outcome {
         let options = self.options()?;
@@ -103,12 +78,8 @@ impl Train {
     fn options(&self) -> Result<TrainOptions, Failure> {
         let recipe = self.learning.recipe("modern")?;
         let size = self.network.image_size;
-        let job = self.data.job(&self.learning, &self.run, size, recipe, 0.0);
-        Ok(TrainOptions {
-            job,
-            depth_multiplier: self.network.depth_multiplier,
-            distillation: self.teacher.distillation()?,
-        })
+        let job = self.data.job(&self.learning, &self.run, size, recipe, 0.0)?;
+        Ok(TrainOptions { job, depth_multiplier: self.network.depth_multiplier })
     }
 }
 

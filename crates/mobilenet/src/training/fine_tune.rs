@@ -100,6 +100,11 @@ impl FineTuneOptions {
     /// cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
         let job = &self.job;
+        if self.mode == Mode::Head && job.distillation.is_some() {
+            let message = "a classifier alone learns from cached features, of which a teacher can \
+                say nothing; let blocks learn too, with the mode last-blocks:N or full";
+            return Err(Error::new(ErrorKind::Training, message));
+        }
         job.check()?;
         let mut dataset = job.dataset()?;
         let labels = job.labels(&dataset.classes)?;
@@ -195,6 +200,7 @@ impl FineTuneOptions {
         let job = Job {
             out: self.job.work().join("head"),
             recipe: recipe("head")?,
+            distillation: None,
             patience: None,
             resume: false,
             ..self.job.clone()
@@ -219,6 +225,8 @@ impl FineTuneOptions {
         dataset: &Dataset,
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome> {
+        let labels = job.labels(&dataset.classes)?;
+        let teacher = job.teacher(&dataset.classes, &labels)?;
         let mut settings = job.settings(dataset);
         settings.insert("mode".to_owned(), format!("{:?}", self.mode));
         settings.insert("module".to_owned(), self.module.handle().to_owned());
@@ -228,7 +236,7 @@ impl FineTuneOptions {
             optimizer: job.optimizer()?,
             folder: &job.work(),
             features,
-            teacher: None,
+            teacher: teacher.as_ref().map(|teacher| teacher as _),
             settings,
             resume: job.resume,
         };

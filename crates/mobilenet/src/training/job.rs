@@ -12,6 +12,7 @@ use mobilenet_train::schedule::Schedule;
 use mobilenet_vision::{Crop, Resize};
 
 use super::recipe::{Recipe, augmentation};
+use super::teacher::{Distillation, Teacher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::preprocessing::Preprocessing;
 
@@ -35,6 +36,8 @@ pub struct Job {
     pub image_size: usize,
     /// How it is trained.
     pub recipe: Recipe,
+    /// A module to learn from besides the labels, wherever photos are learned from.
+    pub distillation: Option<Distillation>,
     /// Decides first values, order, augmentation and dropout.
     pub seed: u64,
     /// Threads; no result depends on them.
@@ -65,6 +68,7 @@ impl Job {
             out: out.into(),
             image_size,
             recipe,
+            distillation: None,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             patience: None,
@@ -140,6 +144,15 @@ impl Job {
         classes.iter().map(name).collect()
     }
 
+    /// Who is asked besides the labels of `classes`, which are called `labels`.
+    pub(super) fn teacher(
+        &self,
+        classes: &[String],
+        labels: &[String],
+    ) -> Result<Option<Teacher<'_>>> {
+        self.distillation.as_ref().map(|from| Teacher::new(from, classes, labels)).transpose()
+    }
+
     pub(super) fn optimizer(&self) -> Result<Box<dyn Optimizer>> {
         let name = &self.recipe.optimizer;
         let entry = optimizer::find(name).ok_or_else(|| {
@@ -179,7 +192,7 @@ impl Job {
     /// What decides the result; the kinds of training add their own.
     pub(super) fn settings(&self, dataset: &Dataset) -> Settings {
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
-        let entries: [(&str, String); 7] = [
+        let entries = [
             ("recipe", text(&self.recipe)),
             ("image size", text(&self.image_size)),
             ("seed", text(&self.seed)),
@@ -188,7 +201,8 @@ impl Job {
             ("validation images", dataset.validation.len().to_string()),
             ("classes", dataset.classes.join(" ")),
         ];
-        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        let teacher = self.distillation.as_ref().map(|from| ("teacher", from.setting()));
+        entries.into_iter().chain(teacher).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

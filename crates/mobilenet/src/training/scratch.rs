@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use mobilenet_train::run::{Event, Outcome, Run};
 
 use super::job::Job;
-use super::teacher::{Distillation, Teacher};
 use super::{export, network};
 use crate::builder::MobilenetV1;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// use mobilenet::training::{Job, TrainOptions, recipe};
 ///
 /// let job = Job::new("photos", "my-module", 128, recipe("modern")?);
-/// let options = TrainOptions { job, depth_multiplier: 0.25, distillation: None };
+/// let options = TrainOptions { job, depth_multiplier: 0.25 };
 /// let trained = options.train(&mut |_| ControlFlow::Continue(()))?;
 /// println!("{:?}", trained.outcome.progress.best);
 /// # Ok::<(), mobilenet::Error>(())
@@ -29,8 +28,6 @@ pub struct TrainOptions {
     pub job: Job,
     /// Factor on every layer's channels, more than 0 and at most 8.
     pub depth_multiplier: f64,
-    /// A module to learn from, besides the labels.
-    pub distillation: Option<Distillation>,
 }
 
 /// A finished or interrupted run.
@@ -63,13 +60,7 @@ impl TrainOptions {
             self.builder(dataset.classes.len()).module(|spec| spec.initial_tensor(job.seed))?;
         let mut settings = job.settings(&dataset);
         settings.insert("depth multiplier".to_owned(), format!("{:?}", self.depth_multiplier));
-        if let Some(distillation) = &self.distillation {
-            settings.insert("teacher".to_owned(), distillation.setting());
-        }
-        let teacher = match &self.distillation {
-            Some(distillation) => Some(Teacher::new(distillation, &dataset.classes, &labels)?),
-            None => None,
-        };
+        let teacher = job.teacher(&dataset.classes, &labels)?;
         let run = Run {
             network: network::of(&module)?,
             options: job.run_options()?,
