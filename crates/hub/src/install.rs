@@ -119,16 +119,19 @@ fn publish(layout: &Layout, temporary: &Path, manifest: &Manifest) -> Result<()>
         fs::rename(&folder, &old).at(&folder, "move it away")?;
     }
     fs::rename(temporary, &folder).at(&folder, "move the module there")?;
-    let descriptor = layout.descriptor();
-    let text = describe(&manifest.handle);
-    write_whole(layout, &descriptor, &text).at(&descriptor, "write it")?;
+    describe(layout, &manifest.handle)?;
     sync_folder(layout.cache());
     let _ = remove(&old);
     Ok(())
 }
 
-/// TensorFlow Hub's note for people.
-fn describe(handle: &str) -> String {
+/// Writes TensorFlow Hub's note for people.
+pub(crate) fn describe(layout: &Layout, handle: &str) -> Result<()> {
+    let path = layout.descriptor();
+    write_whole(layout, &path, &description(handle)).at(&path, "write it")
+}
+
+fn description(handle: &str) -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let (time, host, pid) = (date_and_time(seconds), host(), std::process::id());
     format!("Module: {handle}\nDownload Time: {time}\nDownloader Hostname: {host} (PID:{pid})")

@@ -39,6 +39,19 @@ impl Lock {
         Ok(Lock { id, tensorflow, _guard: guard })
     }
 
+    /// The lock that a dead process left, taken over without waiting; `None` if there is none, and
+    /// if its owner may live.
+    pub(crate) fn left_behind(layout: &Layout, age: Duration) -> Option<Self> {
+        let text = fs::read_to_string(layout.lock()).ok()?;
+        let guard = OpenOptions::new().append(true).open(layout.guard()).ok()?;
+        guard.try_lock().ok()?;
+        if !is_stale(layout, true, age) {
+            return None;
+        }
+        let tensorflow = TensorFlowLock { layout: layout.clone(), text };
+        Some(Lock { id: new_id(), tensorflow, _guard: guard })
+    }
+
     /// The id of this download, for its temporary folder.
     pub(crate) fn id(&self) -> &str {
         &self.id

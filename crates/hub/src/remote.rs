@@ -6,7 +6,7 @@ use crate::download::{Archive, download};
 use crate::error::At;
 use crate::forms::{Form, Source};
 use crate::handle::Place;
-use crate::install::{Package, install};
+use crate::install::{self, Package, install};
 use crate::layout::Layout;
 use crate::lock::{self, Lock};
 use crate::manifest::Manifest;
@@ -28,7 +28,10 @@ pub(crate) fn cached(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     let layout = hub.layout(handle);
     match look(hub, handle, &layout)? {
         State::Absent => Ok(Outcome::Declined("not downloaded yet")),
-        State::Whole(manifest) => Ok(found(&manifest, &layout, handle)),
+        State::Whole(manifest) => {
+            finish(hub, &layout, &manifest);
+            Ok(found(&manifest, &layout, handle))
+        }
         State::Damaged(error) => {
             let reason = error.to_string();
             hub.options().report(&Progress::Repairing { handle: handle.as_str(), reason: &reason });
@@ -59,6 +62,16 @@ pub(crate) fn fetch(hub: &Hub, handle: &Handle, form: Form) -> Result<Outcome> {
     let manifest = bring(hub, handle, &source, &layout, &lock)?;
     hub.options().report(&Progress::Done { handle: handle.as_str() });
     Ok(found(&manifest, &layout, handle))
+}
+
+/// Does what is left of the work of a process that died after its module was in place.
+fn finish(hub: &Hub, layout: &Layout, manifest: &Manifest) {
+    let age = hub.options().stale_lock;
+    let Some(_lock) = Lock::left_behind(layout, age) else { return };
+    lock::clean(layout, age);
+    // What cannot be done now stays for the next time: the module is whole.
+    let _ = install::describe(layout, &manifest.handle);
+    let _ = Partial::new(layout).discard();
 }
 
 fn look(hub: &Hub, handle: &Handle, layout: &Layout) -> Result<State> {

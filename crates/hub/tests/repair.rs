@@ -315,3 +315,29 @@ fn host() -> String {
 fn host() -> String {
     std::env::var("COMPUTERNAME").unwrap()
 }
+
+#[test]
+fn what_a_process_left_that_died_after_its_module_was_in_place_goes() {
+    let cached = Cached::new();
+    let id = format!("6d6e{:028}", 1);
+    let owner = format!("another-machine.1.{id}");
+    for (end, text) in [
+        ("lock", owner.as_str()),
+        ("partial", "all of the archive"),
+        ("partial.txt", "where it came from"),
+        (&format!("{id}.tmp"), "half of the descriptor"),
+    ] {
+        fs::write(cached.beside(end), text).unwrap();
+    }
+    fs::remove_file(cached.beside("descriptor.txt")).unwrap();
+
+    let patient = HubOptions { offline: true, ..cached.folder.options() };
+    Hub::new(patient.clone()).unwrap().resolve(&cached.handle).unwrap();
+    assert_eq!(cached.folder.leftovers().len(), 4, "its owner may live");
+
+    let options = HubOptions { stale_lock: Duration::ZERO, ..patient };
+    Hub::new(options).unwrap().resolve(&cached.handle).unwrap();
+    assert!(cached.folder.leftovers().is_empty(), "{:?}", cached.folder.leftovers());
+    assert!(cached.beside("descriptor.txt").exists());
+    assert_eq!(cached.server.requests().len(), 1);
+}
