@@ -16,6 +16,7 @@ mod conv2d;
 mod convolution;
 mod convolution_backprop;
 mod cross_entropy;
+mod fake_quant;
 mod fill;
 mod fused_batch_norm;
 mod fused_batch_norm_grad;
@@ -43,6 +44,7 @@ mod variable;
 pub(crate) use assign::Update;
 pub(crate) use binary::Arithmetic;
 pub(crate) use convolution::{Attrs as ConvolutionAttributes, Geometry, Kind};
+pub(crate) use fake_quant::{Levels, Nudged, Range};
 pub(crate) use pool::{Pooling, window as pool_window};
 pub(crate) use random::Distribution;
 pub(crate) use reduce::{Reduction, reduced_axes};
@@ -140,6 +142,12 @@ const OPS: &[(&str, Import)] = &[
     ("DepthwiseConv2dNativeBackpropInput", convolution_backprop::depthwise_input),
     ("Exp", unary::Unary::exp),
     ("ExpandDims", reshape::Reshape::expand_dims),
+    ("FakeQuantWithMinMaxArgs", fake_quant::FakeQuant::args),
+    ("FakeQuantWithMinMaxArgsGradient", fake_quant::FakeQuant::args_gradient),
+    ("FakeQuantWithMinMaxVars", fake_quant::FakeQuant::vars),
+    ("FakeQuantWithMinMaxVarsGradient", fake_quant::FakeQuant::vars_gradient),
+    ("FakeQuantWithMinMaxVarsPerChannel", fake_quant::FakeQuant::per_channel),
+    ("FakeQuantWithMinMaxVarsPerChannelGradient", fake_quant::FakeQuant::per_channel_gradient),
     ("Fill", fill::Fill::import),
     ("Floor", unary::Unary::floor),
     ("FusedBatchNorm", fused_batch_norm::FusedBatchNorm::import),

@@ -24,6 +24,9 @@ const RULES: &[(&str, Rule)] = &[
     ("DepthwiseConv2dNative", depthwise),
     ("Exp", exp),
     ("ExpandDims", reshape),
+    ("FakeQuantWithMinMaxArgs", fake_quant),
+    ("FakeQuantWithMinMaxVars", fake_quant),
+    ("FakeQuantWithMinMaxVarsPerChannel", fake_quant),
     ("FusedBatchNorm", batch_norm),
     ("FusedBatchNormV2", batch_norm),
     ("FusedBatchNormV3", batch_norm),
@@ -189,6 +192,18 @@ fn relu(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
 fn relu6(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
     let y = scope.output(0);
     Ok(vec![Some(scope.add("Relu6Grad", &[first(dy)?, y])?)])
+}
+
+/// The slope of values, and of the ends that are inputs.
+fn fake_quant(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
+    let (op, count) = (format!("{}Gradient", scope.node().op_name), scope.node().inputs.len());
+    let attributes = scope.node().attributes.only(&["min", "max", "num_bits", "narrow_range"]);
+    let mut inputs = vec![first(dy)?];
+    for index in 0..count {
+        inputs.push(scope.input(index)?);
+    }
+    let dx = scope.add_with(&op, attributes, &inputs)?;
+    Ok((0..count).map(|port| Some(TensorId { node: dx.node, port })).collect())
 }
 
 fn l2_loss(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {

@@ -6,9 +6,9 @@ use mobilenet_kernels::Activation;
 
 use super::{BatchNorm, Lowering};
 use crate::error::{Error, Result};
-use crate::ops::{By, Geometry};
+use crate::ops::{By, Geometry, Levels, Range};
 use crate::program::Body;
-use crate::steps::gradients;
+use crate::steps::{self, gradients};
 
 impl Lowering<'_> {
     /// A convolution whose weights are computed, or change, at run time.
@@ -42,6 +42,21 @@ impl Lowering<'_> {
         self.want_f32(&[0, 1, 2, 3, 4])?;
         let inputs = (0..5).map(|input| self.input(input)).collect::<Result<_>>()?;
         self.emit(Body::BatchNormGradient(attributes, Activation::None), inputs, 3)
+    }
+
+    /// Rounding to some bits, or its gradient.
+    pub(crate) fn fake_quant(
+        &mut self,
+        levels: Levels,
+        range: Range,
+        gradient: bool,
+    ) -> Result<()> {
+        let operands: Vec<usize> = (0..self.this().inputs.len()).collect();
+        self.want_f32(&operands)?;
+        let inputs = operands.iter().map(|&i| self.input(i)).collect::<Result<_>>()?;
+        let outputs = self.this().outputs.len();
+        let recipe = steps::FakeQuant { levels, range, gradient };
+        self.emit(Body::Other(Arc::new(recipe)), inputs, outputs)
     }
 
     pub(crate) fn cross_entropy(&mut self) -> Result<()> {
