@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mobilenet_formats::{DType, Tensor};
 use mobilenet_kernels::Activation;
-use mobilenet_kernels::int8::Quantization;
+use mobilenet_kernels::int8::{Affine, Quantization};
 
 use super::{Lowering, concrete};
 use crate::error::{Error, Result, shorten};
@@ -42,16 +42,66 @@ impl Lowering<'_> {
         let mut names = Vec::new();
         let Some(fused) = self.pattern(to, &mut names)? else {
             self.want_f32(&[0])?;
-            let x = self.input(0)?;
-            return self.emit(Body::Other(Arc::new(int8::Quantize { to })), vec![x], 1);
+            let (x, affine) = match self.affine_of(self.tensor(0)?, &mut names)? {
+                Some((x, affine)) => (x, affine),
+                None => (self.input(0)?, Affine::NONE),
+            };
+            let recipe = Arc::new(int8::Quantize { affine, to });
+            return self.emit_for(names, recipe, vec![x]);
         };
         let inputs = fused.inputs.iter().map(|&tensor| self.raw(tensor)).collect::<Result<_>>()?;
-        self.emit(Body::Other(fused.recipe), inputs, 1)?;
+        self.emit_for(names, fused.recipe, inputs)
+    }
+
+    /// A step for this node and those called `names`, last first.
+    fn emit_for(
+        &mut self,
+        mut names: Vec<String>,
+        recipe: Arc<dyn Recipe>,
+        inputs: Vec<ValueId>,
+    ) -> Result<()> {
+        self.emit(Body::Other(recipe), inputs, 1)?;
         names.reverse();
         if let Some(step) = self.program.steps.last_mut() {
             step.sources.splice(0..0, names);
         }
         Ok(())
+    }
+
+    /// The value that `tensor` is a multiple of, and a sum with, by two scalars: how images in
+    /// [0, 1] become what a network wants.
+    fn affine_of(
+        &self,
+        tensor: TensorId,
+        names: &mut Vec<String>,
+    ) -> Result<Option<(ValueId, Affine)>> {
+        let sum = self.graph.node(tensor.node);
+        let sign = match sum.op_name.as_str() {
+            "Sub" => -1.0,
+            "Add" | "AddV2" => 1.0,
+            _ => return Ok(None),
+        };
+        let &[product, shift] = sum.inputs.as_slice() else { return Ok(None) };
+        let multiplied = self.graph.node(product.node);
+        let (&[x, factor], "Mul") = (multiplied.inputs.as_slice(), multiplied.op_name.as_str())
+        else {
+            return Ok(None);
+        };
+        let (Some(factor), Some(shift)) = (self.scalar(factor)?, self.scalar(shift)?) else {
+            return Ok(None);
+        };
+        let Some(&x) = self.env.get(&x) else { return Ok(None) };
+        names.extend([sum.name.clone(), multiplied.name.clone()]);
+        Ok(Some((x, Affine { factor, shift: sign * shift })))
+    }
+
+    /// The value of `tensor`, if it is a constant number in single precision.
+    fn scalar(&self, tensor: TensorId) -> Result<Option<f32>> {
+        let value = self.folded.fact(tensor)?.value.as_deref();
+        Ok(value.and_then(Tensor::as_f32).and_then(|values| match values {
+            &[value] => Some(value),
+            _ => None,
+        }))
     }
 
     /// `UniformDequantize` of bytes.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mobilenet_kernels as kernels;
-use mobilenet_kernels::int8::{self, Multiplier, Quantization};
+use mobilenet_kernels::int8::{self, Affine, Multiplier, Quantization};
 use mobilenet_kernels::{Padding, Pool};
 
 use super::{Call, Kernel, Recipe, Site, floats, floats_mut, refused};
@@ -83,9 +83,10 @@ macro_rules! per_image {
     };
 }
 
-/// Floats to bytes.
+/// Floats, changed by the affine, to bytes.
 #[derive(Debug)]
 pub(crate) struct Quantize {
+    pub(crate) affine: Affine,
     pub(crate) to: Bytes,
 }
 
@@ -93,9 +94,9 @@ impl Recipe for Quantize {
     per_image!();
 
     fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        let to = self.to.quantization;
+        let (affine, to) = (self.affine, self.to.quantization);
         Ok(step("quantize_u8", site, move |call| {
-            int8::quantize(call.pool, to, floats(call.inputs[0])?, call.outputs[0]);
+            int8::quantize(call.pool, affine, to, floats(call.inputs[0])?, call.outputs[0]);
             Ok(())
         }))
     }

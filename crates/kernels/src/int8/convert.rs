@@ -8,22 +8,38 @@ use crate::pool::Pool;
 /// Values of a task.
 const CHUNK: usize = 16 << 10;
 
-/// Rounds `input` to bytes: `round(x / scale) + zero_point`, halves away from zero, the
-/// division in single precision; beyond the range the nearest byte, NaN the zero point.
+/// What is done to values before they are rounded: `x * factor + shift`, each in single precision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Affine {
+    /// Multiplied first.
+    pub factor: f32,
+    /// Added then.
+    pub shift: f32,
+}
+
+impl Affine {
+    /// Leaves values as they are.
+    pub const NONE: Self = Self { factor: 1.0, shift: 0.0 };
+}
+
+/// Rounds `input`, changed by `affine`, to bytes: `round(x / scale) + zero_point`, halves away
+/// from zero, the division in single precision; beyond the range the nearest byte, NaN the zero
+/// point.
 ///
 /// # Panics
 /// If lengths differ.
-pub fn quantize(pool: &Pool, to: Quantization, input: &[f32], output: &mut [u8]) {
+pub fn quantize(pool: &Pool, affine: Affine, to: Quantization, input: &[f32], output: &mut [u8]) {
     assert_eq!(input.len(), output.len(), "quantised values");
     let quantize = table::best().quantize;
     pool.for_each_chunk(output, CHUNK, &|index, output| {
         let input = &input[index * CHUNK..][..output.len()];
-        quantize(QuantizeTask { to, input, output });
+        quantize(QuantizeTask { affine, to, input, output });
     });
 }
 
 /// Some values to round.
 pub(crate) struct QuantizeTask<'a> {
+    affine: Affine,
     to: Quantization,
     input: &'a [f32],
     output: &'a mut [u8],
@@ -41,9 +57,10 @@ impl Body for QuantizeTask<'_> {
     #[inline(always)]
     fn run<S: Bytes>(self, _simd: S) {
         let Quantization { scale, zero_point } = self.to;
+        let Affine { factor, shift } = self.affine;
         let zero_point = f32::from(zero_point);
         for (byte, &x) in self.output.iter_mut().zip(self.input) {
-            let steps = (x / scale).round();
+            let steps = ((x * factor + shift) / scale).round();
             let steps = if steps.is_nan() { 0.0 } else { steps };
             let value = (steps + zero_point).clamp(0.0, 255.0);
             // SAFETY: a number, from 0 to 255.
@@ -129,8 +146,12 @@ mod tests {
         let q = Quantization { scale: 0.25, zero_point: 100 };
         let input = [0.0, 0.125, -0.125, 1.0, 1e30, f32::NEG_INFINITY, f32::NAN, 0.374];
         let mut bytes = [0; 8];
-        quantize(&Pool::new(2), q, &input, &mut bytes);
+        quantize(&Pool::new(2), Affine::NONE, q, &input, &mut bytes);
         assert_eq!(bytes, [100, 101, 99, 104, 255, 0, 100, 101]);
+        let signed = Affine { factor: 2.0, shift: -1.0 };
+        let mut half = [0; 3];
+        quantize(&Pool::single(), signed, q, &[0.5, 0.625, f32::NAN], &mut half);
+        assert_eq!(half, [100, 101, 100]);
         let mut back = [0.0; 8];
         dequantize(&Pool::new(2), q, &bytes, &mut back);
         assert_eq!(back, [0.0, 0.25, -0.25, 1.0, 38.75, -25.0, 0.0, 0.25]);
