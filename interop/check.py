@@ -1,6 +1,6 @@
 """Compares our command line and our module writer with TensorFlow. Started by interop/run.
 
-Three questions, asked of a module that TensorFlow makes here and, when the reference data is at
+Four questions, asked of a module that TensorFlow makes here and, when the reference data is at
 hand, of real modules in it:
 
 - rewritten: a module read and written back by us loads in `tensorflow_hub` with the same signatures,
@@ -8,7 +8,8 @@ hand, of real modules in it:
   TensorFlow runs both);
 - converted: what `mobilenet convert` writes runs in TensorFlow, NumPy, safetensors and onnxruntime with
   the module's own outputs (formats.py);
-- embedded: `mobilenet embed` gives the logits that TensorFlow gives, within LOGITS_TOLERANCE.
+- embedded: `mobilenet embed` gives the logits that TensorFlow gives, within LOGITS_TOLERANCE;
+- trained: a module that we fine-tuned is trained further by TensorFlow as by us (training.py).
 """
 
 import argparse
@@ -20,9 +21,9 @@ import tarfile
 import tempfile
 
 import formats
-import formats
 import hub
 import numpy as np
+import training
 from safetensors.numpy import load_file
 
 # float32 against float32 in another order of summation; TensorFlow against itself in float64: 5e-5.
@@ -54,6 +55,7 @@ def main() -> int:
         if (options.shared / "golden").is_dir():
             check_formats(report, options, pathlib.Path(scratch))
             check_classified(report, options)
+        check_trained(report, options, pathlib.Path(scratch))
     print(f"interop: {report.passed} passed, {report.failed} failed")
     return report.failed > 0
 
@@ -149,6 +151,13 @@ def check_classified(report: Report, options) -> None:
     report.check("classify", not wrong and worst <= PHOTO_TOLERANCE, detail)
 
 
+def check_trained(report: Report, options, scratch: pathlib.Path) -> None:
+    """Fine-tuning of the real module where there is one, else of the one compiled in."""
+    real = options.shared / "modules/mobilenet_v1_025_192/feature_vector/1.tar.gz"
+    start = str(real) if real.exists() else "embedded:default"
+    training.check(report, options.mobilenet, options.train_steps, start, scratch)
+
+
 def run(command: list) -> str | None:
     """Runs a program; what went wrong, or nothing."""
     try:
@@ -164,7 +173,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("rewrite", "mobilenet", "shared"):
+    for name in ("rewrite", "train-steps", "mobilenet", "shared"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
     return parser.parse_args()
 

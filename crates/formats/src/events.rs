@@ -5,9 +5,11 @@
 
 mod histogram;
 pub mod messages;
+mod reader;
 mod writer;
 
 pub use histogram::histogram;
+pub use reader::EventReader;
 pub use writer::{EventWriter, When, file_name};
 
 #[cfg(test)]

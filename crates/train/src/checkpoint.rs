@@ -34,7 +34,7 @@ const PREVIOUS: &str = "checkpoint-previous.safetensors";
 const FORMAT: &str = "mobilenet training checkpoint 1";
 
 /// What one epoch came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Epochs done, from 1; the last may be a part.
     pub epoch: f64,

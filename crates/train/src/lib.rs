@@ -18,6 +18,7 @@ pub mod random;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod tensorboard;
 pub mod trainer;
 pub mod validation;
 

@@ -8,10 +8,8 @@ use mobilenet::training::{FineTuneOptions, Mode, Score, Tuned};
 use serde_json::json;
 
 use super::train::stopped;
-use crate::args::{DataArgs, HubArgs, LearningArgs, RunArgs};
+use crate::args::{DataArgs, HubArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
-use crate::interrupt::Interrupt;
-use crate::output::TrainingLog;
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -75,19 +73,14 @@ pub(crate) struct FineTune {
     #[command(flatten)]
     run: RunArgs,
 
-    /// Print one JSON object for each step and epoch, and the result, to stdout
-    #[arg(long)]
-    jsonl: bool,
-
-    /// Show no progress
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 impl FineTune {
     pub(crate) fn run(self) -> Outcome {
         let options = self.options()?;
-        let mut log = TrainingLog::new(self.jsonl, self.quiet, Interrupt::watch());
+        let mut log = self.log.start();
         let result = options.train(&mut |event| log.hear(event));
         log.finish()?;
         let tuned = result?;
@@ -131,7 +124,7 @@ impl FineTune {
     fn tell(&self, tuned: &Tuned, score: &Score) -> Result<(), Failure> {
         let (top_1, top_5) = (score.evaluation.top_1(), score.evaluation.top_5());
         let classes = score.evaluation.confusion().per_class();
-        if self.jsonl {
+        if self.log.jsonl {
             let by_class: serde_json::Map<_, _> = tuned
                 .labels
                 .iter()

@@ -3,10 +3,8 @@
 use clap::Args;
 use mobilenet::training::TrainOptions;
 
-use crate::args::{DataArgs, LearningArgs, RunArgs};
+use crate::args::{DataArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
-use crate::interrupt::Interrupt;
-use crate::output::TrainingLog;
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -39,13 +37,8 @@ pub(crate) struct Train {
     #[command(flatten)]
     run: RunArgs,
 
-    /// Print one JSON object for each step and epoch to stdout
-    #[arg(long)]
-    jsonl: bool,
-
-    /// Show no progress
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// What is trained.
@@ -64,7 +57,7 @@ struct NetworkArgs {
 impl Train {
     pub(crate) fn run(self) -> Outcome {
         let options = self.options()?;
-        let mut log = TrainingLog::new(self.jsonl, self.quiet, Interrupt::watch());
+        let mut log = self.log.start();
         let result = options.train(&mut |event| log.hear(event));
         log.finish()?;
         let trained = result?;

@@ -1,12 +1,13 @@
 //! What a training run says while it goes on: a bar and a line for each epoch on stderr, one
-//! JSON object for each step and epoch on stdout.
+//! JSON object for each step and epoch on stdout, event files for TensorBoard.
 
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mobilenet::training::{Epoch, Event};
+use mobilenet::training::{Epoch, Event, TensorBoard};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -23,6 +24,7 @@ pub(crate) struct TrainingLog {
     jsonl: bool,
     quiet: bool,
     interrupt: Interrupt,
+    tensorboard: Option<TensorBoard>,
     bar: Option<ProgressBar>,
     batch_size: usize,
     per_epoch: u64,
@@ -39,6 +41,7 @@ impl TrainingLog {
             jsonl,
             quiet,
             interrupt,
+            tensorboard: None,
             bar: None,
             batch_size: 0,
             per_epoch: 1,
@@ -47,6 +50,11 @@ impl TrainingLog {
             smooth: None,
             broken: None,
         }
+    }
+
+    /// Writes event files below `folder`, too.
+    pub(crate) fn with_tensorboard(self, folder: &Path) -> TrainingLog {
+        TrainingLog { tensorboard: Some(TensorBoard::new(folder)), ..self }
     }
 
     /// Tells of `event`; breaks after Ctrl-C, or when nobody reads any more.
@@ -69,6 +77,9 @@ impl TrainingLog {
     }
 
     fn tell(&mut self, event: &Event<'_>) -> Result<(), Failure> {
+        if let Some(board) = &mut self.tensorboard {
+            board.hear(event).map_err(mobilenet::Error::from)?;
+        }
         match event {
             Event::Started { step, steps, per_epoch, batch_size } => {
                 (self.batch_size, self.per_epoch) = (*batch_size, *per_epoch);

@@ -11,7 +11,7 @@ pub struct Event {
     pub wall_time: f64,
     #[prost(int64, tag = "2")]
     pub step: i64,
-    #[prost(oneof = "What", tags = "3, 4, 5")]
+    #[prost(oneof = "What", tags = "3, 4, 5, 7")]
     pub what: Option<What>,
 }
 
@@ -25,6 +25,26 @@ pub enum What {
     GraphDef(Bytes),
     #[prost(message, tag = "5")]
     Summary(Summary),
+    #[prost(message, tag = "7")]
+    SessionLog(SessionLog),
+}
+
+/// `event.proto`
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SessionLog {
+    #[prost(enumeration = "SessionStatus", tag = "1")]
+    pub status: i32,
+}
+
+/// `SessionLog.SessionStatus`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionStatus {
+    Unspecified = 0,
+    /// Readers drop what they have of this step and later ones.
+    Start = 1,
+    Stop = 2,
+    Checkpoint = 3,
 }
 
 /// `summary.proto`

@@ -1,19 +1,13 @@
 //! Event files written, and read back as records.
 
-use prost::Message as _;
-
-use super::messages::{Event, What, summary::Kind};
+use super::messages::{Event, SessionLog, What, summary::Kind};
 use super::*;
-use crate::Limits;
-use crate::tfrecord::RecordReader;
+use crate::tfrecord::RecordWriter;
+use crate::{ErrorKind, Limits};
 
 fn read(file: &[u8]) -> Vec<Event> {
-    let mut reader = RecordReader::new(file, &Limits::default()).unwrap();
-    let mut events = Vec::new();
-    while let Some(record) = reader.next_record().unwrap() {
-        events.push(Event::decode(record).unwrap());
-    }
-    events
+    let mut reader = EventReader::new(file, &Limits::default()).unwrap();
+    std::iter::from_fn(|| reader.next_event().unwrap()).collect()
 }
 
 #[test]
@@ -25,6 +19,7 @@ fn a_file_starts_with_its_version_and_goes_on_with_events() {
     let mut writer = EventWriter::resume(&mut file);
     writer.histogram(when, "weights", &[1.0, -1.0]).unwrap();
     writer.image(when, "mistakes", [2, 3], vec![0x89]).unwrap();
+    writer.restart(when).unwrap();
     let events = read(&file);
     assert_eq!(events[0].what, Some(What::FileVersion("brain.Event:2".into())));
     assert!(events[1..].iter().all(|event| event.step == 3 && event.wall_time == 1.5e9));
@@ -39,6 +34,20 @@ fn a_file_starts_with_its_version_and_goes_on_with_events() {
     assert_eq!(tags, ["loss", "accuracy", "weights", "mistakes"]);
     assert_eq!(values[1].kind, Some(Kind::SimpleValue(0.75)));
     assert!(matches!(&values[3].kind, Some(Kind::Image(image)) if image.width == 3));
+    let last = events.last().and_then(|event| event.what.clone());
+    assert_eq!(last, Some(What::SessionLog(SessionLog { status: 1 })));
+}
+
+#[test]
+fn a_record_that_is_no_event_says_where_it_is() {
+    let mut file = Vec::new();
+    EventWriter::new(&mut file, 0.0).unwrap();
+    RecordWriter::new(&mut file).write(b"\x0a\xff").unwrap();
+    let mut reader = EventReader::new(file.as_slice(), &Limits::default()).unwrap();
+    assert!(reader.next_event().unwrap().is_some());
+    let error = reader.next_event().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(error.to_string().starts_with("record at byte "), "{error}");
 }
 
 #[test]

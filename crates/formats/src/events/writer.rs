@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::histogram::histogram;
 use super::messages::summary::{Image, Kind, Value};
-use super::messages::{Event, Summary, What};
+use super::messages::{Event, SessionLog, SessionStatus, Summary, What};
 use crate::Result;
 use crate::tfrecord::RecordWriter;
 
@@ -90,6 +90,17 @@ impl<W: Write> EventWriter<W> {
         let [height, width] = size.map(|side| i32::try_from(side).unwrap_or(i32::MAX));
         let image = Image { height, width, colorspace: 3, encoded_image_string: png };
         self.summary(when, vec![named(tag, Kind::Image(image))])
+    }
+
+    /// Says that a run goes on with `when.step`: what was written of it and of later steps before
+    /// no longer holds, and TensorBoard leaves it out.
+    ///
+    /// # Errors
+    /// What writing gave.
+    pub fn restart(&mut self, when: When) -> Result<()> {
+        let log = SessionLog { status: SessionStatus::Start.into() };
+        let When { step, wall_time } = when;
+        self.write(&Event { wall_time, step, what: Some(What::SessionLog(log)) })
     }
 
     fn summary(&mut self, when: When, value: Vec<Value>) -> Result<()> {

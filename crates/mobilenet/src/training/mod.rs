@@ -27,6 +27,7 @@ pub use mobilenet_train::dataset::Shares;
 pub use mobilenet_train::optimizer::{OPTIMIZERS, find as optimizer};
 pub use mobilenet_train::run::{Event, Outcome};
 pub use mobilenet_train::schedule::Decay;
+pub use mobilenet_train::tensorboard::TensorBoard;
 pub use mobilenet_train::trainer::Losses;
 pub use mobilenet_train::validation::Score;
 pub use mobilenet_vision::augment::Augment;
