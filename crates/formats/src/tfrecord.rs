@@ -11,11 +11,11 @@ pub mod example;
 mod reader;
 mod writer;
 
-pub use reader::RecordReader;
+pub use reader::{RecordReader, detect};
 pub use writer::RecordWriter;
 
 /// Bytes before the data of a record: its length and the checksum of the length.
-const HEADER_BYTES: usize = 12;
+pub const HEADER_BYTES: usize = 12;
 
 #[cfg(test)]
 mod tests;

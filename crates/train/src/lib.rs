@@ -13,6 +13,7 @@ pub mod file;
 pub mod loader;
 pub mod objective;
 pub mod optimizer;
+mod order;
 pub mod pictures;
 pub mod random;
 pub mod report;

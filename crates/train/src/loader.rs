@@ -6,9 +6,8 @@
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use crate::Result;
 use crate::dataset::Sample;
-use crate::random::Random;
+use crate::{Result, order};
 
 /// Images in a row that may fail before a batch is given up.
 const MAX_SUBSTITUTES: usize = 1000;
@@ -49,6 +48,8 @@ pub struct Loader<'a> {
     /// Order by seed, a new one each epoch; `None` keeps the data set's order, its last batch
     /// filled up from the start.
     pub shuffle: Option<u64>,
+    /// How much of a shuffled epoch comes from each of several sources; empty: as much as they hold.
+    pub shares: &'a [f64],
     /// Threads that make batches.
     pub threads: usize,
 }
@@ -158,7 +159,8 @@ impl Loader<'_> {
         batch: &mut Batch,
     ) {
         for substitute in 0..MAX_SUBSTITUTES.min(self.samples.len()) {
-            let Some(&index) = order.indices.get((position + substitute) % order.indices.len())
+            let Some(&index) =
+                order.indices.get((position + substitute) % order.indices.len().max(1))
             else {
                 return;
             };
@@ -183,13 +185,9 @@ struct Order {
 
 impl Order {
     fn turn_to(&mut self, epoch: u64, loader: &Loader<'_>) {
-        if self.epoch == epoch {
-            return;
-        }
-        self.epoch = epoch;
-        self.indices = (0..loader.samples.len()).collect();
-        if let Some(seed) = loader.shuffle {
-            Random::of(seed, epoch, 0).shuffle(&mut self.indices);
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.indices = order::epoch(loader.samples, loader.shuffle, loader.shares, epoch);
         }
     }
 }
@@ -204,12 +202,16 @@ mod tests {
 
     fn samples(n: usize) -> Vec<Sample> {
         (0..n)
-            .map(|label| Sample { source: Source::File(PathBuf::from(label.to_string())), label })
+            .map(|label| {
+                let source = Source::File(PathBuf::from(label.to_string()));
+                Sample { source, label, origin: 0 }
+            })
             .collect()
     }
 
     fn collect(threads: usize, samples: &[Sample], batches: std::ops::Range<u64>) -> Vec<Batch> {
-        let loader = Loader { samples, batch_size: 4, image_len: 2, shuffle: Some(7), threads };
+        let shuffle = Some(7);
+        let loader = Loader { samples, batch_size: 4, image_len: 2, shuffle, shares: &[], threads };
         let mut all = Vec::new();
         let prepare = |sample: &Sample, place: Place, image: &mut [f32]| {
             if sample.label == 5 {
@@ -250,8 +252,14 @@ mod tests {
     #[test]
     fn consumers_may_stop_early() {
         let samples = samples(20);
-        let loader =
-            Loader { samples: &samples, batch_size: 4, image_len: 1, shuffle: None, threads: 2 };
+        let loader = Loader {
+            samples: &samples,
+            batch_size: 4,
+            image_len: 1,
+            shuffle: None,
+            shares: &[],
+            threads: 2,
+        };
         let mut seen = 0;
         let stop = |_: Batch| {
             seen += 1;

@@ -61,6 +61,8 @@ pub struct RunOptions {
     pub threads: usize,
     /// Decides order, augmentation and dropout.
     pub seed: u64,
+    /// How much of an epoch comes from each source of data; empty: as much as they hold.
+    pub shares: Vec<f64>,
     /// Learning rate by epoch; its `epochs` is the length of the run.
     pub schedule: Schedule,
     /// Share of a kernel, times the learning rate, taken away each step; 0: none.
@@ -295,6 +297,7 @@ impl Sitting<'_> {
             batch_size: options.batch_size,
             image_len,
             shuffle: Some(options.seed),
+            shares: &options.shares,
             threads: options.threads,
         };
         let batches = Batches {

@@ -96,6 +96,7 @@ impl Inference {
             batch_size: BATCH,
             image_len: height * width * channels,
             shuffle: None,
+            shares: &[],
             threads: trial.threads,
         };
         let mut failures = Vec::new();

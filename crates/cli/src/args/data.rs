@@ -13,12 +13,20 @@ use crate::failure::Failure;
 #[derive(Args, Debug)]
 pub(crate) struct DataArgs {
     /// The photos: a folder per class, alone or below train/, validation/ and test/; or WebDataset
-    /// tars
-    #[arg(long, value_name = "PATH", alias = "image_dir", alias = "image-dir")]
-    pub(crate) data: PathBuf,
+    /// tars; or TFRecords
+    ///
+    /// Tars and TFRecords may be a file, a range such as 'train-{0000..0147}.tar', or a folder of them,
+    /// whose names say what they are for (validation-00000-of-00128). Given several times, the data is
+    /// joined: classes of the same name are one class.
+    #[arg(long, value_name = "PATH", required = true, alias = "image_dir", alias = "image-dir")]
+    pub(crate) data: Vec<PathBuf>,
 
-    /// Photos to validate with [default: the data's own, or a share of it by content]
-    #[arg(long, value_name = "DIR")]
+    /// How much of each batch comes from each --data, in proportion [default: as much as they hold]
+    #[arg(long, value_name = "X,Y", value_delimiter = ',')]
+    data_weights: Vec<f64>,
+
+    /// Photos to validate with, as for --data [default: the data's own, or a share of it by content]
+    #[arg(long, value_name = "PATH")]
     validation: Option<PathBuf>,
 
     /// Percentage of undivided photos to validate with
@@ -55,7 +63,11 @@ impl DataArgs {
         recipe: Recipe,
         testing: f64,
     ) -> Result<Job, Failure> {
-        let mut job = Job::new(&self.data, &self.out, image_size, recipe);
+        let mut job = Job {
+            data: self.data.clone(),
+            data_weights: self.data_weights.clone(),
+            ..Job::new(PathBuf::new(), &self.out, image_size, recipe)
+        };
         job.validation.clone_from(&self.validation);
         job.shares = Shares {
             validation: self.validation_percentage / 100.0,

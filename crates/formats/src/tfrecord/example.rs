@@ -1,6 +1,7 @@
 //! `tf.Example`: named lists of bytes, floats or integers, as ImageNet's records hold them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -75,6 +76,20 @@ impl Example {
     /// [`ErrorKind::Malformed`] when it is no `tf.Example`, [`ErrorKind::Limit`].
     pub fn decode_record(record: impl Into<Bytes>, limits: &Limits) -> Result<Self> {
         crate::tensorflow::decode_message(record, limits)
+    }
+
+    /// The bytes of a record.
+    pub fn to_record(&self) -> Vec<u8> {
+        prost::Message::encode_to_vec(self)
+    }
+
+    /// As [`Example::decode_record`], with where in the record its byte strings lie.
+    ///
+    /// # Errors
+    /// As [`Example::decode_record`].
+    pub fn decode_places(record: impl Into<Bytes>, limits: &Limits) -> Result<(Self, Places)> {
+        let record = record.into();
+        Ok((Self::decode_record(record.clone(), limits)?, Places(record)))
     }
 
     fn kind(&self, name: &str) -> Option<&Kind> {
@@ -155,5 +170,19 @@ impl Example {
         let feature = Feature { kind: Some(kind) };
         self.features.get_or_insert_default().feature.insert(name.to_owned(), feature);
         self
+    }
+}
+
+/// The record that an [`Example`] was decoded from.
+#[derive(Clone, Debug)]
+pub struct Places(Bytes);
+
+impl Places {
+    /// Where in the record `value` lies, one of the example's byte strings; `None` for any other.
+    pub fn of(&self, value: &Bytes) -> Option<Range<usize>> {
+        // Byte strings are decoded in place: they share the record's memory.
+        let start = (value.as_ptr() as usize).checked_sub(self.0.as_ptr() as usize)?;
+        let range = start..start.checked_add(value.len())?;
+        (self.0.get(range.clone())? == value).then_some(range)
     }
 }

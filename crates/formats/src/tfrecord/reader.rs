@@ -75,6 +75,11 @@ impl<R: Read> RecordReader<R> {
         Ok(more.then_some(self.record.as_slice()))
     }
 
+    /// Whether the file is compressed; positions are then of what it decompresses to.
+    pub fn is_compressed(&self) -> bool {
+        matches!(self.input, Input::Gzip(_))
+    }
+
     /// Where the next record starts, in bytes of the (decompressed) file.
     pub fn position(&self) -> u64 {
         self.position
@@ -107,6 +112,11 @@ impl<R: Read> RecordReader<R> {
         self.position += read as u64;
         Ok(())
     }
+}
+
+/// Whether a file that begins with `head` begins with a record: the length's checksum is right.
+pub fn detect(head: &[u8]) -> bool {
+    head.get(..HEADER_BYTES).is_some_and(|header| parse_header(header).is_ok())
 }
 
 fn truncated() -> Error {

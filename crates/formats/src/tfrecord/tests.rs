@@ -85,6 +85,11 @@ fn an_example_round_trips() {
     assert_eq!(read.one_int("image/class/label").unwrap(), 281);
     assert_eq!(read.one_bytes("image/encoded").unwrap().as_ref(), [0xff, 0xd8]);
     assert_eq!(read.floats("bbox"), [0.5]);
+    let record = example.encode_to_vec();
+    let (read, places) = Example::decode_places(record.clone(), &Limits::default()).unwrap();
+    let place = places.of(read.one_bytes("image/encoded").unwrap()).unwrap();
+    assert_eq!(record[place], [0xff, 0xd8]);
+    assert_eq!(places.of(&vec![0xff, 0xd8].into()), None);
     let error = read.one_int("label").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("image/class/label"), "{error}");

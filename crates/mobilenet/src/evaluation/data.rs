@@ -82,9 +82,11 @@ impl LabelledImages {
         let names: BTreeSet<&str> = pairs.iter().map(|(_, class)| class.as_str()).collect();
         let classes: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let label = |class: &String| classes.binary_search(class).unwrap_or_default();
-        let images = pairs
-            .iter()
-            .map(|(source, class)| Sample { source: source.clone(), label: label(class) });
+        let images = pairs.iter().map(|(source, class)| Sample {
+            source: source.clone(),
+            label: label(class),
+            origin: 0,
+        });
         LabelledImages { images: images.collect(), classes, ..Self::default() }
     }
 }

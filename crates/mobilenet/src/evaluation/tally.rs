@@ -179,7 +179,7 @@ mod tests {
     use crate::evaluation::Source;
 
     fn sample(name: &str) -> Sample {
-        Sample { source: Source::File(name.into()), label: 0 }
+        Sample { source: Source::File(name.into()), label: 0, origin: 0 }
     }
 
     #[test]

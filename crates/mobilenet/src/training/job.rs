@@ -22,8 +22,11 @@ const WORK: &str = "training";
 /// On what a network is trained, how, and where to.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// A folder per class, or a WebDataset tar.
-    pub data: PathBuf,
+    /// Where the images are: folders of classes, WebDataset tars, TFRecords. Classes of the same
+    /// name are one class.
+    pub data: Vec<PathBuf>,
+    /// How much of an epoch comes from each of them, in proportion; empty: as much as they hold.
+    pub data_weights: Vec<f64>,
     /// Images to validate with; `None`: the data's own, or a share of it.
     pub validation: Option<PathBuf>,
     /// Shares of undivided data.
@@ -61,7 +64,8 @@ impl Job {
         recipe: Recipe,
     ) -> Self {
         Self {
-            data: data.into(),
+            data: vec![data.into()],
+            data_weights: Vec::new(),
             validation: None,
             shares: Shares { validation: 0.1, test: 0.0 },
             names: None,
@@ -94,7 +98,13 @@ impl Job {
     pub(super) fn check(&self) -> Result<()> {
         let Recipe { batch_size, epochs, learning_rate, label_smoothing, blend, ema, .. } =
             &self.recipe;
+        let weights = &self.data_weights;
+        let known = weights.is_empty() || weights.len() == self.data.len();
+        let sane = weights.iter().all(|weight| (0.0..=1e9).contains(weight))
+            && (weights.is_empty() || weights.iter().sum::<f64>() > 0.0);
         let rules = [
+            (known, "there is one weight for each source of data, or none"),
+            (sane, "weights of data are 0 to 1e9, and not all 0"),
             ((32..=1024).contains(&self.image_size), "the image size is 32 to 1024 pixels"),
             ((1..=65_536).contains(batch_size), "the batch size is 1 to 65536"),
             (*epochs > 0.0 && epochs.is_finite(), "the epochs are more than 0"),
@@ -120,7 +130,7 @@ impl Job {
     pub(super) fn dataset(&self) -> Result<Dataset> {
         let own = self.validation.is_none();
         let shares = if own { self.shares } else { Shares { validation: 0.0, test: 0.0 } };
-        let mut dataset = Dataset::open(&self.data, shares)?;
+        let mut dataset = Dataset::open_all(&self.data, shares)?;
         if let Some(folder) = &self.validation {
             dataset.validate_with(folder)?;
         }
@@ -171,6 +181,7 @@ impl Job {
             image_size: [self.image_size; 2],
             threads: self.threads.max(1),
             seed: self.seed,
+            shares: self.data_weights.clone(),
             schedule: Schedule {
                 peak: recipe.learning_rate,
                 warmup_epochs: recipe.warmup_epochs,
@@ -202,7 +213,10 @@ impl Job {
             ("classes", dataset.classes.join(" ")),
         ];
         let teacher = self.distillation.as_ref().map(|from| ("teacher", from.setting()));
-        entries.into_iter().chain(teacher).map(|(key, value)| (key.to_owned(), value)).collect()
+        let weights =
+            (!self.data_weights.is_empty()).then(|| ("data weights", text(&self.data_weights)));
+        let entries = entries.into_iter().chain(teacher).chain(weights);
+        entries.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

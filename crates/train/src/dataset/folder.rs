@@ -9,23 +9,35 @@ use crate::{Error, ErrorKind, Result};
 /// Endings that make a file an image; what it really is, its content decides.
 const EXTENSIONS: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// Names of the folders that divide a data set.
-const TRAIN: &[&str] = &["train", "training"];
-const VALIDATION: &[&str] = &["validation", "val", "valid"];
-const TEST: &[&str] = &["test", "testing"];
+/// What images are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Side {
+    /// The side that folders or files of this name are.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "train" | "training" => Some(Self::Train),
+            "validation" | "val" | "valid" => Some(Self::Validation),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
+}
 
 /// Deepest folder below a class that is looked into.
 const MAX_DEPTH: usize = 16;
 
 pub(super) fn open(root: &Path) -> Result<Dataset> {
     let folders = entries(root)?.into_iter().filter(|path| path.is_dir()).collect::<Vec<_>>();
-    let find = |names: &[&str]| {
-        folders
-            .iter()
-            .find(|folder| names.iter().any(|name| folder.file_name() == Some(OsStr::new(name))))
-    };
+    let find =
+        |side: Side| folders.iter().find(|folder| Side::of(&file_name(folder)) == Some(side));
     let mut dataset = Dataset::default();
-    let Some(train) = find(TRAIN) else {
+    let Some(train) = find(Side::Train) else {
         dataset.classes = class_names(&folders);
         dataset.train = scan(&folders, &mut dataset.ignored)?;
         return Ok(dataset);
@@ -33,10 +45,10 @@ pub(super) fn open(root: &Path) -> Result<Dataset> {
     let classes = class_folders(train)?;
     dataset.classes = class_names(&classes);
     dataset.train = scan(&classes, &mut dataset.ignored)?;
-    for (names, list) in [(VALIDATION, 0), (TEST, 1)] {
-        let Some(folder) = find(names) else { continue };
+    for side in [Side::Validation, Side::Test] {
+        let Some(folder) = find(side) else { continue };
         let samples = scan_like(folder, &dataset.classes, &mut dataset.ignored)?;
-        if list == 0 { dataset.validation = samples } else { dataset.test = samples }
+        if side == Side::Test { dataset.test = samples } else { dataset.validation = samples }
     }
     Ok(dataset)
 }
@@ -84,7 +96,7 @@ fn walk(
                 walk(&path, label, depth + 1, samples, ignored)?;
             }
         } else if is_image(&path) {
-            samples.push(Sample { source: Source::File(path), label });
+            samples.push(Sample { source: Source::File(path), label, origin: 0 });
         } else {
             *ignored += 1;
         }
@@ -110,7 +122,7 @@ fn is_image(path: &Path) -> bool {
 }
 
 /// Sorted by name, hidden ones left out.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = || -> std::io::Result<Vec<PathBuf>> {
         std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
     };

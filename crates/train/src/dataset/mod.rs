@@ -1,15 +1,18 @@
 //! Data sets: which images there are and what each one is.
 //!
-//! A [`Dataset`] is lists of [`Sample`]s, found without reading a pixel: in folders
-//! (`folder.rs`) or WebDataset tars (`webdataset.rs`). `split.rs` divides what came undivided.
+//! A [`Dataset`] is lists of [`Sample`]s, found without decoding a pixel: in folders
+//! (`folder.rs`), or in shards (`shards.rs`): WebDataset tars and TFRecords. `split.rs` divides what
+//! came undivided; several sources are joined by the names of their classes.
 //! `loader.rs` reads the bytes and makes batches.
 
 mod folder;
 mod sample;
+mod shards;
 mod split;
+mod tfrecord;
 mod webdataset;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use sample::{Sample, Source};
 pub use split::Shares;
@@ -33,7 +36,8 @@ pub struct Dataset {
 
 impl Dataset {
     /// Opens `path`: a folder of classes, a folder with `train`, `validation` and `test` folders
-    /// of classes, or a WebDataset tar (brace ranges such as `train-{0000..0147}.tar` too).
+    /// of classes, a WebDataset tar or TFRecord (brace ranges such as `train-{0000..0147}.tar` too),
+    /// or a folder of those (`train-00000-of-01024`, `validation-00000-of-00128`).
     ///
     /// What is not divided is, by `shares`, after each image's content: the same image is always
     /// on the same side, whatever else is added or renamed.
@@ -41,23 +45,90 @@ impl Dataset {
     /// # Errors
     /// If nothing is there, a folder cannot be read, or fewer than two classes are found.
     pub fn open(path: &Path, shares: Shares) -> Result<Self> {
-        let mut dataset = if path.is_dir() { folder::open(path)? } else { webdataset::open(path)? };
-        dataset.check(path)?;
+        let numbered = shards::is_sharded(path)?;
+        let mut dataset = if numbered { shards::open(path)? } else { folder::open(path)? };
+        dataset.check(path, numbered)?;
         split::divide(&mut dataset, shares)?;
         Ok(dataset)
     }
 
-    /// Takes the validation images from another folder, whose classes must be among these.
+    /// Opens each of `paths` and joins them: classes of the same name are one class, and a
+    /// sample's `origin` says which path it is from.
     ///
     /// # Errors
-    /// If the folder cannot be read, is empty, or has a class of its own.
-    pub fn validate_with(&mut self, folder: &Path) -> Result<()> {
-        self.validation = folder::scan_like(folder, &self.classes, &mut self.ignored)?;
+    /// As [`Dataset::open`]; if there is no path.
+    pub fn open_all(paths: &[PathBuf], shares: Shares) -> Result<Self> {
+        let (first, others) = paths
+            .split_first()
+            .ok_or_else(|| Error::new(ErrorKind::Options, "no data to learn from"))?;
+        let mut dataset = Self::open(first, shares)?;
+        for (path, origin) in others.iter().zip(1..) {
+            dataset.join(Self::open(path, shares)?, origin);
+        }
+        Ok(dataset)
+    }
+
+    /// Adds the images of another.
+    fn join(&mut self, other: Self, origin: usize) {
+        let labels: Vec<usize> = other.classes.into_iter().map(|name| self.label(name)).collect();
+        let sides = [
+            (&mut self.train, other.train),
+            (&mut self.validation, other.validation),
+            (&mut self.test, other.test),
+        ];
+        for (ours, theirs) in sides {
+            ours.extend(theirs.into_iter().filter_map(|sample| {
+                let label = *labels.get(sample.label)?;
+                Some(Sample { label, origin, ..sample })
+            }));
+        }
+        self.ignored += other.ignored;
+    }
+
+    /// The label of class `name`, a new one if there is none.
+    fn label(&mut self, name: String) -> usize {
+        match self.classes.iter().position(|known| *known == name) {
+            Some(label) => label,
+            None => {
+                self.classes.push(name);
+                self.classes.len() - 1
+            }
+        }
+    }
+
+    /// Takes the validation images from other data, whose classes must be among these.
+    ///
+    /// # Errors
+    /// If the data cannot be read, is empty, or has a class of its own.
+    pub fn validate_with(&mut self, path: &Path) -> Result<()> {
+        self.validation = if shards::is_sharded(path)? {
+            self.like(path, shards::open(path)?)?
+        } else {
+            folder::scan_like(path, &self.classes, &mut self.ignored)?
+        };
         if self.validation.is_empty() {
-            let message = format!("{}: no images to validate with", folder.display());
+            let message = format!("{}: no images to validate with", path.display());
             return Err(Error::new(ErrorKind::Data, message));
         }
         Ok(())
+    }
+
+    /// All samples of `other`, by the classes of this one.
+    fn like(&self, path: &Path, other: Self) -> Result<Vec<Sample>> {
+        let Self { classes, train, validation, test, .. } = other;
+        let samples = train.into_iter().chain(validation).chain(test);
+        let known = |sample: Sample| {
+            let name = classes.get(sample.label);
+            let label = self.classes.iter().position(|known| Some(known) == name);
+            let label = label.ok_or_else(|| {
+                let name = name.map_or("", String::as_str);
+                let message =
+                    format!("{}: the training images have no class {name:?}", path.display());
+                Error::new(ErrorKind::Data, message)
+            })?;
+            Ok(Sample { label, ..sample })
+        };
+        samples.map(known).collect()
     }
 
     /// Number of images of each class among `samples`.
@@ -72,7 +143,9 @@ impl Dataset {
         counts
     }
 
-    fn check(&self, path: &Path) -> Result<()> {
+    /// Refuses data without images, and classes without; of `numbered` classes the first may have
+    /// none.
+    fn check(&self, path: &Path, numbered: bool) -> Result<()> {
         let total = self.train.len() + self.validation.len() + self.test.len();
         let found = self.classes.len();
         if total == 0 || found == 0 {
@@ -80,19 +153,20 @@ impl Dataset {
                 ErrorKind::Data,
                 format!(
                     "{}: no images found; expected one folder per class with photos in it \
-                     (a/1.jpg, b/2.jpg), or train/, validation/ and test/ holding such folders",
+                     (a/1.jpg, b/2.jpg), train/, validation/ and test/ holding such folders, \
+                     WebDataset tars, or TFRecords",
                     path.display()
                 ),
             ));
         }
         let counts = self.count_by_class(&self.train);
-        match counts.iter().position(|&count| count == 0) {
+        match counts.iter().skip(usize::from(numbered)).position(|&count| count == 0) {
             Some(empty) => Err(Error::new(
                 ErrorKind::Data,
                 format!(
                     "{}: class {:?} has no training image; add some or remove its folder",
                     path.display(),
-                    self.classes[empty]
+                    self.classes[empty + usize::from(numbered)]
                 ),
             )),
             None => Ok(()),

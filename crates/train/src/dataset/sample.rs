@@ -34,6 +34,8 @@ pub struct Sample {
     pub source: Source,
     /// Index of its class.
     pub label: usize,
+    /// Which of several sources of data it is from.
+    pub origin: usize,
 }
 
 impl Source {

@@ -1,6 +1,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use mobilenet_formats::tfrecord::RecordWriter;
+use mobilenet_formats::tfrecord::example::Example;
+
 use super::*;
 
 /// A folder that goes away with the test.
@@ -80,23 +83,183 @@ fn empty_folders_and_empty_classes_are_named() {
 fn webdataset_shards_give_pictures_and_classes() {
     let scratch = Scratch::new("tar");
     for shard in 0..2 {
-        let mut builder = tar::Builder::new(Vec::new());
-        for n in 0..3 {
-            let mut add = |name: String, bytes: &[u8]| {
-                let mut header = tar::Header::new_gnu();
-                header.set_size(bytes.len() as u64);
-                header.set_cksum();
-                builder.append_data(&mut header, name, bytes).unwrap();
-            };
-            add(format!("x/{shard}{n}.jpg"), format!("picture {shard}{n}").as_bytes());
-            add(format!("x/{shard}{n}.cls"), n.to_string().as_bytes());
-        }
-        scratch.file(&format!("s-{shard:02}.tar"), &builder.into_inner().unwrap());
+        let files: Vec<(String, String)> = (0..3)
+            .flat_map(|n| {
+                let picture = (format!("x/{shard}{n}.jpg"), format!("picture {shard}{n}"));
+                [picture, (format!("x/{shard}{n}.cls"), n.to_string())]
+            })
+            .collect();
+        let files: Vec<_> = files.iter().map(|(n, b)| (n.as_str(), b.as_bytes())).collect();
+        scratch.file(&format!("s-{shard:02}.tar"), &tar(&files));
     }
-    let shares = Shares { validation: 0.0, test: 0.0 };
-    let dataset = Dataset::open(&scratch.0.join("s-{00..01}.tar"), shares).unwrap();
+    let dataset = Dataset::open(&scratch.0.join("s-{00..01}.tar"), ALL).unwrap();
     assert_eq!(dataset.classes, ["0", "1", "2"]);
     assert_eq!(dataset.train.len(), 6);
     assert_eq!(dataset.train[4].label, 1);
     assert_eq!(dataset.train[4].source.read().unwrap(), b"picture 11");
+}
+
+const ALL: Shares = Shares { validation: 0.0, test: 0.0 };
+
+/// A file of records.
+fn records(examples: &[Example]) -> Vec<u8> {
+    let mut writer = RecordWriter::new(Vec::new());
+    examples.iter().for_each(|example| writer.write(&example.to_record()).unwrap());
+    writer.into_inner()
+}
+
+/// As TensorFlow's script for ImageNet writes them.
+fn example(picture: &[u8], label: i64, words: &str) -> Example {
+    let example = Example::default()
+        .with_bytes("image/encoded", vec![picture.to_vec().into()])
+        .with_ints("image/class/label", vec![label])
+        .with_ints("image/height", vec![7]);
+    if words.is_empty() {
+        return example;
+    }
+    example.with_bytes("image/class/text", vec![words.as_bytes().to_vec().into()])
+}
+
+#[test]
+fn records_in_a_folder_give_pictures_classes_and_sides() {
+    let scratch = Scratch::new("records");
+    let cranes = [example(b"bird", 1, "crane"), example(b"machine", 3, "crane")];
+    scratch.file("train-00000-of-00002", &records(&cranes));
+    let others = [example(b"third", 2, ""), example(b"another bird", 1, "a crane")];
+    scratch.file("train-00001-of-00002", &records(&others));
+    scratch.file("validation-00000-of-00001", &records(&[example(b"seen once", 3, "crane")]));
+    scratch.file("labels.txt", b"not a shard");
+    let dataset = Dataset::open(&scratch.0, Shares::default()).unwrap();
+    assert_eq!(dataset.classes, ["background", "crane", "2", "crane (3)"]);
+    let pictures: Vec<(usize, Vec<u8>)> =
+        dataset.train.iter().map(|sample| (sample.label, sample.source.read().unwrap())).collect();
+    let expected: [(usize, &[u8]); 4] =
+        [(1, b"bird"), (3, b"machine"), (2, b"third"), (1, b"another bird")];
+    assert!(pictures.iter().map(|(label, bytes)| (*label, &bytes[..])).eq(expected));
+    assert_eq!(dataset.validation[0].source.read().unwrap(), b"seen once");
+    let range = scratch.0.join("train-0000{0..1}-of-00002");
+    let again = Dataset::open(&range, ALL).unwrap();
+    assert_eq!((again.classes, again.train), (dataset.classes, dataset.train));
+}
+
+#[test]
+fn records_of_tensorflow_datasets_have_shorter_names() {
+    let scratch = Scratch::new("tfds");
+    let tfds = |picture: &'static [u8], label| {
+        let example = Example::default().with_bytes("image", vec![picture.into()]);
+        example.with_ints("label", vec![label])
+    };
+    scratch.file("a.tfrecord", &records(&[tfds(b"x", 0), tfds(b"y", 1)]));
+    let dataset = Dataset::open(&scratch.0.join("a.tfrecord"), ALL).unwrap();
+    assert_eq!(dataset.classes, ["0", "1"]);
+    assert_eq!(dataset.train[1].source.read().unwrap(), b"y");
+}
+
+#[test]
+fn hostile_records_say_what_is_wrong_and_where() {
+    let scratch = Scratch::new("hostile-records");
+    let good = records(&[example(b"good", 0, "")]);
+    let message = |bytes: &[u8]| {
+        scratch.file("x.tfrecord", bytes);
+        Dataset::open(&scratch.0.join("x.tfrecord"), ALL).unwrap_err().to_string()
+    };
+    let after = |bytes: &[u8]| message(&[&good, bytes].concat());
+    let second = format!("record at byte {}", good.len());
+    let gzip_head = [&[0x1f, 0x8b, 8, 0], &[0; 20][..]].concat();
+    for (error, says) in [
+        (message(&gzip_head), "decompress it"),
+        (message(&good[..good.len() - 1]), "record at byte 0: the file ends within the record"),
+        (after(&good[..5]), second.as_str()),
+        (after(&records(&[example(b"x", -1, "")])), "is -1, no class number"),
+        (after(&records(&[example(b"x", i64::MAX, "")])), "no class number"),
+        (after(&records(&[example(b"x", 0, "two\nlines")])), "more than a line"),
+        (after(&records(&[Example::default()])), "not one integer `image/class/label`"),
+        (after(&records(&[Example::default().with_ints("label", vec![1])])), "`image/encoded`"),
+    ] {
+        assert!(error.contains(says) && error.contains("x.tfrecord"), "{error} lacks {says}");
+    }
+    let mut writer = RecordWriter::new(Vec::new());
+    writer.write(b"\x0a\xff\xff").unwrap();
+    assert!(after(&writer.into_inner()).contains(&second));
+    let mut flipped = good.clone();
+    flipped[14] ^= 1;
+    assert!(message(&flipped).contains("record at byte 0"));
+    // A length of 2^62 with the right checksum, read from a file of a few bytes.
+    let mut giant = RecordWriter::new(Vec::new());
+    giant.write(&(1u64 << 62).to_le_bytes()).unwrap();
+    let giant = giant.into_inner();
+    let header = [&giant[12..20], &giant[20..24]].concat();
+    assert!(after(&header).contains("limit"), "{}", after(&header));
+}
+
+/// A tar of files by name.
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        builder.append_data(&mut header, name, *bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn hostile_tars_say_what_is_wrong_and_where() {
+    let scratch = Scratch::new("hostile-tars");
+    let open = |bytes: &[u8]| {
+        scratch.file("x.tar", bytes);
+        Dataset::open(&scratch.0.join("x.tar"), ALL)
+    };
+    let message = |bytes: &[u8]| open(bytes).unwrap_err().to_string();
+    for (class, says) in [
+        (&b"cat"[..], "\"cat\" is no class number"),
+        (b"-1", "no class number"),
+        (b"99999999999999999999", "no class number"),
+        (b"1000000", "no class number"),
+        (&[b'0'; 5000], ""),
+        (b"\xff\xfe", "UTF-8"),
+    ] {
+        let result = open(&tar(&[("a.jpg", b"x"), ("a.cls", class)]));
+        let error = result.map_or_else(|error| error.to_string(), |_| String::new());
+        assert!(error.contains(says), "{error} lacks {says}");
+    }
+    let good = tar(&[("a.jpg", b"x"), ("a.cls", b"0")]);
+    assert!(message(&good[..700]).contains("x.tar"), "cut within a member");
+    assert!(message(&[b'?'; 2048]).contains("x.tar"), "no tar at all");
+    assert!(message(b"").contains("no images"));
+    // A member that claims 8 GiB minus one byte, of a file that has none of them.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("a.jpg").unwrap();
+    header.set_size((8 << 30) - 1);
+    header.set_cksum();
+    let giant = [header.as_bytes(), &[0; 512][..]].concat();
+    assert!(message(&giant).contains("x.tar"), "{}", message(&giant));
+    // Pictures without a class, and classes without a picture, are no samples.
+    let strays = tar(&[("a.jpg", b"x"), ("b.cls", b"0"), ("c.png", b"y"), ("c.cls", b"1")]);
+    let dataset = open(&strays).unwrap();
+    assert_eq!((dataset.train.len(), dataset.train[0].label), (1, 1));
+}
+
+#[test]
+fn sources_are_joined_by_the_names_of_their_classes() {
+    let scratch = Scratch::new("join");
+    scratch.file("a/cat/1.jpg", b"1");
+    scratch.file("a/dog/1.jpg", b"2");
+    scratch.file("b/ant/1.jpg", b"3");
+    scratch.file("b/cat/1.jpg", b"4");
+    let records = records(&[example(b"5", 0, "dog"), example(b"6", 1, "bee")]);
+    scratch.file("c.tfrecord", &records);
+    let paths = ["a", "b", "c.tfrecord"].map(|name| scratch.0.join(name));
+    let mut dataset = Dataset::open_all(&paths, ALL).unwrap();
+    assert_eq!(dataset.classes, ["cat", "dog", "ant", "bee"]);
+    let found: Vec<_> = dataset.train.iter().map(|s| (s.origin, s.label)).collect();
+    assert_eq!(found, [(0, 0), (0, 1), (1, 2), (1, 0), (2, 1), (2, 3)]);
+    dataset.validate_with(&paths[2]).unwrap();
+    let found: Vec<_> = dataset.validation.iter().map(|s| s.label).collect();
+    assert_eq!(found, [1, 3]);
+    dataset.classes.pop();
+    let error = dataset.validate_with(&paths[2]).unwrap_err();
+    assert!(error.to_string().contains("no class \"bee\""), "{error}");
+    assert!(Dataset::open_all(&[], ALL).is_err());
 }
