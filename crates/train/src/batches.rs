@@ -49,6 +49,8 @@ pub struct Batches<'a> {
     pub label_smoothing: f32,
     /// Blends.
     pub blend: Blend,
+    /// How much an image of each class counts; empty: all the same.
+    pub class_weights: &'a [f32],
     /// Who is asked what each image shows, besides its label; never asked about features.
     pub teacher: Option<&'a dyn Teacher>,
     /// The run's seed.
@@ -87,6 +89,7 @@ impl Maker for Batches<'_> {
             (_, true) => augment::cutmix(images, targets, (count, height, width), cutmix, key),
             _ => Ok(()),
         };
+        batch.weights = self.weights(targets);
         match (self.teacher, self.stock) {
             (Some(teacher), Stock::Pictures(..)) => teacher.blend(images, self.image_size, targets),
             _ => Ok(()),
@@ -95,6 +98,21 @@ impl Maker for Batches<'_> {
 }
 
 impl Batches<'_> {
+    /// The weight of each row of blended `targets`: its classes' weights, by their shares in it
+    /// before smoothing.
+    fn weights(&self, targets: &[f32]) -> Vec<f32> {
+        if self.class_weights.is_empty() {
+            return Vec::new();
+        }
+        let mean = self.class_weights.iter().sum::<f32>() / self.class_weights.len() as f32;
+        let weight = |row: &[f32]| {
+            let sum: f32 =
+                row.iter().zip(self.class_weights).map(|(share, weight)| share * weight).sum();
+            (sum - self.label_smoothing * mean) / (1.0 - self.label_smoothing)
+        };
+        targets.chunks(self.classes.max(1)).map(weight).collect()
+    }
+
     /// The probabilities wanted: `1 - smoothing` on the class, the rest spread evenly.
     fn targets(&self, labels: &[usize]) -> Vec<f32> {
         let even = self.label_smoothing / self.classes.max(1) as f32;

@@ -30,6 +30,8 @@ pub struct Batch {
     pub labels: Vec<usize>,
     /// Wanted probabilities, `[n, classes]`; empty unless the maker fills them.
     pub targets: Vec<f32>,
+    /// How much each image counts, `[n]`; empty: all the same.
+    pub weights: Vec<f32>,
     /// Which sample each image is.
     pub indices: Vec<usize>,
     /// Samples that could not be used, with the reason; others stand in for them.

@@ -1,5 +1,5 @@
-//! What is minimised: cross-entropy of the logits, averaged over the batch, plus the
-//! regularisation losses the graph brings. Added to the graph as TensorFlow's own ops.
+//! What is minimised: cross-entropy of the logits times the weight of each image, averaged over the
+//! batch, plus the regularisation losses the graph brings. Added to the graph as TensorFlow's own ops.
 
 use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::{DType, Tensor};
@@ -14,9 +14,11 @@ const SUMMANDS: usize = 7;
 pub struct Objective {
     /// Fed: `[n, classes]`, each row the wanted probabilities, summing to 1.
     pub labels: String,
+    /// Fed: how much each image of the batch counts, `[n]`.
+    pub weights: String,
     /// What the network answers: `[n, classes]`.
     pub logits: String,
-    /// Cross-entropy, averaged over the batch: a scalar.
+    /// Cross-entropy times weight, averaged over the batch: a scalar.
     pub loss: String,
     /// Loss and regularisation: the scalar that is minimised.
     pub total_loss: String,
@@ -48,6 +50,12 @@ fn add(
     let name = "objective/cross_entropy";
     let losses =
         graph.add(name, "SoftmaxCrossEntropyWithLogits", float(), &[logits, labels.into()])?;
+    let open = Attributes::new()
+        .with_dtype("dtype", DType::F32)
+        .with_shape("shape", &Shape::new(vec![None]));
+    let weights = graph.add("objective/weights", "Placeholder", open, &[])?;
+    let weighted = [losses.into(), weights.into()];
+    let losses = graph.add("objective/weighted", "Mul", float(), &weighted)?;
     let axes = Tensor::new([1], vec![0_i32]).map_err(into_engine)?;
     let axes_attributes =
         Attributes::new().with_dtype("dtype", DType::I32).with_tensor("value", &axes);
@@ -61,6 +69,7 @@ fn add(
     let total = sum(graph, summands)?;
     Ok(Objective {
         labels: "objective/labels:0".to_owned(),
+        weights: "objective/weights:0".to_owned(),
         logits: graph.tensor_name(logits),
         loss: "objective/loss:0".to_owned(),
         total_loss: graph.tensor_name(total),

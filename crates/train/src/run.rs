@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mobilenet_engine::{Elements, Session, TensorView};
 use mobilenet_formats::Tensor;
 use mobilenet_vision::augment::Augment;
 use mobilenet_vision::{Crop, DecodeOptions, Preprocess, Resize};
 
 use crate::average::Average;
-use crate::batches::{Batches, Blend, Stock, Teacher};
+use crate::batches::{Blend, Teacher};
 use crate::checkpoint::{Checkpoint, Epoch, Progress, Settings};
 use crate::dataset::{Dataset, Sample};
+use crate::learner::{Learner, Rest, lookup, supply};
 use crate::loader::{Batch, Loader, Maker};
 use crate::optimizer::Optimizer;
 use crate::pictures::{Budget, Pictures};
 use crate::schedule::Schedule;
-use crate::trainer::{Losses, StepOptions, Trainer, TrainingGraph};
+use crate::trainer::{Losses, TrainingGraph};
 use crate::validation::{Inference, Plain, Rows, Score, Trial};
 use crate::{Error, ErrorKind, Result};
 
@@ -71,6 +71,8 @@ pub struct RunOptions {
     pub ema: Option<f32>,
     /// Probability spread over all classes, in [0, 1).
     pub label_smoothing: f32,
+    /// How much an image of each class counts in the loss; empty: all the same.
+    pub class_weights: Vec<f32>,
     /// What is done to training images.
     pub augment: Augment,
     /// Blends of training images.
@@ -177,32 +179,21 @@ impl Run<'_> {
     ) -> Result<Outcome> {
         let Self { network, options, optimizer, folder, features, teacher, settings, resume } =
             self;
-        let Network { training, inference, variables, frozen } = network;
-        let step_options = StepOptions {
-            batch_size: options.batch_size,
-            image_size: options.image_size,
-            threads: options.threads,
-            seed: options.seed,
-        };
-        let initial = |name: &str| lookup(&variables, name);
-        let [height, width] = options.image_size;
-        let frozen = frozen.map(|f| f.session(&initial, [height, width, 3], options.threads));
-        let trainer = Trainer::new(training, &initial, optimizer, step_options)?
-            .with_weight_decay(options.weight_decay);
-        let average = options.ema.map(|decay| Average::new(decay, &trainer)).transpose()?;
+        let (learner, Rest { inference, variables }) = Learner::new(network, optimizer, &options)?;
+        let average = options.ema.map(|decay| Average::new(decay, &learner.trainer)).transpose()?;
         let progress = Progress::default();
-        let state = State { trainer, average, best: BTreeMap::new(), progress, settings };
+        let state = State { learner, average, best: BTreeMap::new(), progress, settings };
         let budget = Budget::new(options.cache_bytes);
         let pictures =
             |samples: &[Sample]| Pictures::new(samples.len(), &budget, DecodeOptions::default());
         let (train, validation) = (pictures(&dataset.train), pictures(&dataset.validation));
+        let classes = state.learner.trainer.classes();
+        let (loader, batches) = supply(&options, dataset, &train, features, teacher, classes);
         let sitting = Sitting {
             state,
             inference,
             variables,
-            frozen: frozen.transpose()?,
             features,
-            teacher,
             options: &options,
             dataset,
             validation: &validation,
@@ -212,13 +203,13 @@ impl Run<'_> {
             began: Instant::now(),
             interrupted: false,
         };
-        sitting.run(&train, resume)
+        sitting.run(&loader, &batches, resume)
     }
 }
 
 /// What a checkpoint holds.
 struct State {
-    trainer: Trainer,
+    learner: Learner,
     average: Option<Average>,
     best: BTreeMap<String, Tensor>,
     progress: Progress,
@@ -228,7 +219,7 @@ struct State {
 impl State {
     fn checkpoint(&self) -> Result<Checkpoint> {
         let mut checkpoint =
-            Checkpoint::of(&self.trainer, self.progress.clone(), self.settings.clone())?;
+            Checkpoint::of(&self.learner.trainer, self.progress.clone(), self.settings.clone())?;
         checkpoint.best = self.best.clone();
         if let Some(average) = &self.average {
             checkpoint.average = average.values().clone();
@@ -238,7 +229,7 @@ impl State {
 
     fn restore(&mut self, checkpoint: Checkpoint, seed: u64) -> Result<()> {
         checkpoint.check_settings(&self.settings)?;
-        checkpoint.restore(&mut self.trainer, seed)?;
+        checkpoint.restore(&mut self.learner.trainer, seed)?;
         if let Some(average) = &mut self.average {
             average.restore(checkpoint.average);
         }
@@ -248,7 +239,8 @@ impl State {
 
     /// The values to use now: the averages, where there are any.
     fn values(&self) -> Result<BTreeMap<String, Tensor>> {
-        let mut values: BTreeMap<String, Tensor> = self.trainer.variables()?.into_iter().collect();
+        let mut values: BTreeMap<String, Tensor> =
+            self.learner.trainer.variables()?.into_iter().collect();
         for (name, average) in self.average.iter().flat_map(Average::values) {
             if let Some(value) = values.get_mut(name) {
                 *value = Tensor::new(value.shape().to_vec(), average.clone()).map_err(|error| {
@@ -265,9 +257,7 @@ struct Sitting<'a> {
     state: State,
     inference: Inference,
     variables: BTreeMap<String, Arc<Tensor>>,
-    frozen: Option<Session>,
     features: Option<&'a Features>,
-    teacher: Option<&'a dyn Teacher>,
     options: &'a RunOptions,
     dataset: &'a Dataset,
     validation: &'a Pictures<'a>,
@@ -279,42 +269,17 @@ struct Sitting<'a> {
 }
 
 impl Sitting<'_> {
-    fn run(mut self, pictures: &Pictures<'_>, resume: bool) -> Result<Outcome> {
+    fn run(mut self, loader: &Loader<'_>, batches: &dyn Maker, resume: bool) -> Result<Outcome> {
         if resume {
             self.state.restore(Checkpoint::load(self.folder)?, self.options.seed)?;
         }
         let options = self.options;
-        let dataset = self.dataset;
-        let (stock, image_len) = match self.features {
-            Some(features) => (Stock::Features(Rows(&features.train)), features.len),
-            None => {
-                let [height, width] = options.image_size;
-                (Stock::Pictures(pictures, &options.augment), height * width * 3)
-            }
-        };
-        let loader = Loader {
-            samples: &dataset.train,
-            batch_size: options.batch_size,
-            image_len,
-            shuffle: Some(options.seed),
-            shares: &options.shares,
-            threads: options.threads,
-        };
-        let batches = Batches {
-            stock,
-            image_size: options.image_size,
-            classes: self.state.trainer.classes(),
-            label_smoothing: options.label_smoothing,
-            blend: options.blend,
-            teacher: self.teacher,
-            seed: options.seed,
-        };
         let per_epoch = loader.batches_per_epoch();
         let steps = ((options.schedule.epochs * per_epoch as f64).round() as u64).max(1);
         let step = self.state.progress.step;
         self.tell(&Event::Started { step, steps, per_epoch, batch_size: options.batch_size });
         if !self.is_over(steps) {
-            loader.run(step..steps, &batches, |batch| self.step(&batch, per_epoch, steps))?;
+            loader.run(step..steps, batches, |batch| self.step(&batch, per_epoch, steps))?;
         }
         self.finish(steps)
     }
@@ -336,15 +301,9 @@ impl Sitting<'_> {
         self.report_failures(&batch.failures)?;
         let done = self.state.progress.step;
         let learning_rate = self.options.schedule.at(done as f64 / per_epoch as f64);
-        let trainer = &mut self.state.trainer;
-        let input = match &mut self.frozen {
-            Some(session) => through(session, self.options, &batch.images)?,
-            None => batch.images.as_slice(),
-        };
-        let losses = trainer.step(input, &batch.targets, learning_rate as f32)?;
-        let right = count_right(trainer.logits()?, trainer.classes(), &batch.labels);
+        let (losses, right) = self.state.learner.step(batch, learning_rate as f32)?;
         if let Some(average) = &mut self.state.average {
-            average.update(&self.state.trainer)?;
+            average.update(&self.state.learner.trainer)?;
         }
         let progress = &mut self.state.progress;
         progress.step += 1;
@@ -434,7 +393,7 @@ impl Sitting<'_> {
         };
         let (samples, threads) = (&*self.dataset.validation, self.options.threads);
         let trial = Trial { samples, maker, shape, threads };
-        let score = self.inference.score(&read, self.state.trainer.classes(), trial)?;
+        let score = self.inference.score(&read, self.state.learner.trainer.classes(), trial)?;
         for (index, reason) in &score.failures {
             if let Some(sample) = self.dataset.validation.get(*index) {
                 self.report_failure(&sample.source.to_string(), reason);
@@ -469,39 +428,4 @@ impl Sitting<'_> {
             folder: self.folder.to_path_buf(),
         })
     }
-}
-
-/// What the part that does not learn makes of `images`.
-fn through<'s>(
-    session: &'s mut Session,
-    options: &RunOptions,
-    images: &[f32],
-) -> Result<&'s [f32]> {
-    let failed = |error: mobilenet_engine::Error| {
-        Error::new(ErrorKind::Model, "the part that does not learn").because(error)
-    };
-    let [height, width] = options.image_size;
-    let shape = [options.batch_size, height, width, 3];
-    let images = TensorView::new(&shape, Elements::F32(images)).map_err(failed)?;
-    session.run(&[images]).map_err(failed)?;
-    Ok(session.output(0).map_err(failed)?.as_f32().unwrap_or_default())
-}
-
-fn lookup(
-    variables: &BTreeMap<String, Arc<Tensor>>,
-    name: &str,
-) -> std::result::Result<Arc<Tensor>, mobilenet_engine::Error> {
-    variables.get(name).cloned().ok_or_else(|| {
-        let message = format!("the network has no variable {name:?}");
-        mobilenet_engine::Error::new(mobilenet_engine::ErrorKind::NotFound, message)
-    })
-}
-
-/// Rows whose highest logit is their label's.
-fn count_right(logits: &[f32], classes: usize, labels: &[usize]) -> u64 {
-    let is_right = |(row, &label): (&[f32], &usize)| {
-        let own = row.get(label).copied().unwrap_or(f32::NAN);
-        row.iter().all(|&other| other <= own)
-    };
-    logits.chunks(classes.max(1)).zip(labels).filter(|&pair| is_right(pair)).count() as u64
 }

@@ -78,6 +78,8 @@ pub struct Trainer {
     steps: u64,
     batch: [usize; 4],
     classes: usize,
+    /// One for each image of a batch.
+    ones: Vec<f32>,
 }
 
 impl Trainer {
@@ -130,6 +132,7 @@ impl Trainer {
         let inputs = [
             (images.as_str(), Shape::known(&batch)),
             (objective.labels.as_str(), Shape::known(&[options.batch_size, classes])),
+            (objective.weights.as_str(), Shape::known(&[options.batch_size])),
         ];
         let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
         let plan = Plan::compile(&graph, variables, &inputs, &outputs, &plan_options);
@@ -138,7 +141,18 @@ impl Trainer {
         session.set_seed(options.seed, 0);
         let variables = trained(&trainable, variables, &*optimizer)?;
         let (slopes, weight_decay, steps) = (2, 0.0, 0);
-        Ok(Self { session, variables, slopes, optimizer, weight_decay, steps, batch, classes })
+        let ones = vec![1.0; options.batch_size];
+        Ok(Self {
+            session,
+            variables,
+            slopes,
+            optimizer,
+            weight_decay,
+            steps,
+            batch,
+            classes,
+            ones,
+        })
     }
 
     /// Takes this share, times the learning rate, away from every kernel in each step, besides
@@ -156,7 +170,24 @@ impl Trainer {
     /// If a slice does not fit, or the loss or a slope is no longer a number: then nothing was
     /// updated but the moving averages.
     pub fn step(&mut self, images: &[f32], labels: &[f32], learning_rate: f32) -> Result<Losses> {
-        let losses = self.run(images, labels)?;
+        let ones = std::mem::take(&mut self.ones);
+        let losses = self.step_weighted(images, labels, &ones, learning_rate);
+        self.ones = ones;
+        losses
+    }
+
+    /// As [`Trainer::step`]; the loss of each image is multiplied by its weight in `weights`, `[n]`.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_weighted(
+        &mut self,
+        images: &[f32],
+        labels: &[f32],
+        weights: &[f32],
+        learning_rate: f32,
+    ) -> Result<Losses> {
+        let losses = self.run(images, labels, weights)?;
         let number = self.steps + 1;
         if !losses.total_loss.is_finite() {
             return Err(diverged(number, "the loss", learning_rate));
@@ -181,11 +212,12 @@ impl Trainer {
     }
 
     /// The losses of a batch and its slopes, without a step; moving averages are updated.
-    fn run(&mut self, images: &[f32], labels: &[f32]) -> Result<Losses> {
-        let label_shape = [self.batch[0], self.classes];
+    fn run(&mut self, images: &[f32], labels: &[f32], weights: &[f32]) -> Result<Losses> {
+        let [label_shape, weight_shape] = [&[self.batch[0], self.classes][..], &self.batch[..1]];
         let images = TensorView::new(&self.batch, Elements::F32(images)).map_err(model)?;
-        let labels = TensorView::new(&label_shape, Elements::F32(labels)).map_err(model)?;
-        self.session.run(&[images, labels]).map_err(model)?;
+        let labels = TensorView::new(label_shape, Elements::F32(labels)).map_err(model)?;
+        let weights = TensorView::new(weight_shape, Elements::F32(weights)).map_err(model)?;
+        self.session.run(&[images, labels, weights]).map_err(model)?;
         Ok(Losses { loss: self.scalar(0)?, total_loss: self.scalar(1)? })
     }
 

@@ -78,6 +78,7 @@ impl DataArgs {
         if let Some(threads) = run.threads {
             job.threads = threads.get();
         }
+        job.class_weights.clone_from(&learning.class_weights);
         job.seed = learning.seed;
         job.patience = learning.patience;
         job.save_every = Duration::from_secs(learning.save_every);

@@ -2,8 +2,9 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use mobilenet::training::{AUGMENTATIONS, Decay, OPTIMIZERS, RECIPES, Recipe, recipe};
+use mobilenet::training::{ClassWeights, Decay, OPTIMIZERS, RECIPES, Recipe, recipe};
 
+use super::AugmentArgs;
 use crate::failure::Failure;
 
 /// How a network learns.
@@ -66,17 +67,10 @@ pub(crate) struct LearningArgs {
     #[arg(long, value_name = "X")]
     batch_norm_momentum: Option<f32>,
 
-    /// What is done to training images
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(AUGMENTATIONS.iter().map(|a| a.0)))]
-    augment: Option<String>,
-
-    /// Blend pairs of images; the parameter of the beta distribution, 0 for none
-    #[arg(long, value_name = "X")]
-    mixup: Option<f32>,
-
-    /// Paste parts of images into others; the parameter of the beta distribution, 0 for none
-    #[arg(long, value_name = "X")]
-    cutmix: Option<f32>,
+    /// How much an image of each class counts: even, balanced (rare classes count more), or
+    /// hat=2,shoes=0.5
+    #[arg(long, value_name = "WEIGHTS", default_value = "even")]
+    pub(crate) class_weights: ClassWeights,
 
     /// End after this many epochs without a better validation
     #[arg(long, value_name = "N")]
@@ -93,6 +87,14 @@ pub(crate) struct LearningArgs {
     /// Memory for decoded images
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub(crate) cache_mb: usize,
+
+    /// Train nothing, but try learning rates from tiny to huge, print how the loss goes, and
+    /// suggest one
+    #[arg(long)]
+    pub(crate) find_learning_rate: bool,
+
+    #[command(flatten)]
+    augment: AugmentArgs,
 }
 
 impl LearningArgs {
@@ -123,10 +125,8 @@ impl LearningArgs {
         set(&mut recipe.dropout_keep, self.dropout.map(|dropped| 1.0 - dropped));
         set(&mut recipe.ema, self.ema.map(|keep| (keep > 0.0).then_some(keep)));
         set(&mut recipe.batch_norm_momentum, self.batch_norm_momentum);
-        set(&mut recipe.augmentation, self.augment.clone());
-        set(&mut recipe.blend.mixup, self.mixup);
-        set(&mut recipe.blend.cutmix, self.cutmix);
         set(&mut recipe.momentum, self.momentum.map(Some));
+        self.augment.apply(&mut recipe);
         Ok(recipe)
     }
 

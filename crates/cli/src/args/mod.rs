@@ -2,6 +2,7 @@
 //! same in every command. What a group means for the library is decided once, in the group's
 //! own file; commands only see the result.
 
+mod augment;
 mod data;
 mod inputs;
 mod labels;
@@ -11,6 +12,7 @@ mod model;
 mod pixels;
 mod teacher;
 
+pub(crate) use augment::AugmentArgs;
 pub(crate) use data::DataArgs;
 pub(crate) use inputs::InputArgs;
 pub(crate) use labels::LabelFileArgs;

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mobilenet::training::{FineTuneOptions, Mode, Score, Tuned};
+use mobilenet::training::{FineTuneOptions, Mode, Range, Score, Tuned};
 use serde_json::json;
 
-use super::train::stopped;
+use super::train::{learning_rates, stopped};
 use crate::args::{DataArgs, HubArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
 use crate::terminal;
@@ -81,6 +81,11 @@ impl FineTune {
     pub(crate) fn run(self) -> Outcome {
         let options = self.options()?;
         let mut log = self.log.start();
+        if self.learning.find_learning_rate {
+            let curve = options.test_learning_rates(Range::default(), &mut |event| log.hear(event));
+            log.finish()?;
+            return learning_rates(&curve?, self.log.jsonl);
+        }
         let result = options.train(&mut |event| log.hear(event));
         log.finish()?;
         let tuned = result?;

@@ -1,10 +1,12 @@
 //! `mobilenet train`: MobileNet V1 from random values on a folder of photos, to a module.
 
 use clap::Args;
-use mobilenet::training::TrainOptions;
+use mobilenet::training::{Curve, Range, TrainOptions};
+use serde_json::json;
 
 use crate::args::{DataArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
+use crate::output::{print_line, print_text};
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -13,6 +15,8 @@ Examples:
   mobilenet train --data tiny-imagenet-200 --names tiny-imagenet-200/words.txt --out tiny --image-size 96
   mobilenet train --data photos --out flowers --teacher larger-module
   mobilenet train --data photos --out flowers --resume
+  mobilenet train --data photos --data renders --data-weights 3,1 --out flowers
+  mobilenet train --data photos --out flowers --find-learning-rate
   mobilenet train --data 'shard-{0000..0031}.tar' --validation val --out big --recipe slim
   mobilenet classify --module flowers photo.jpg
 
@@ -58,6 +62,11 @@ impl Train {
     pub(crate) fn run(self) -> Outcome {
         let options = self.options()?;
         let mut log = self.log.start();
+        if self.learning.find_learning_rate {
+            let curve = options.test_learning_rates(Range::default(), &mut |event| log.hear(event));
+            log.finish()?;
+            return learning_rates(&curve?, self.log.jsonl);
+        }
         let result = options.train(&mut |event| log.hear(event));
         log.finish()?;
         let trained = result?;
@@ -74,6 +83,33 @@ impl Train {
         let job = self.data.job(&self.learning, &self.run, size, recipe, 0.0)?;
         Ok(TrainOptions { job, depth_multiplier: self.network.depth_multiplier })
     }
+}
+
+/// Prints what a test of learning rates came to.
+pub(super) fn learning_rates(curve: &Curve, jsonl: bool) -> Outcome {
+    let suggestion = curve.suggestion();
+    if jsonl {
+        let points: Vec<_> = curve
+            .points
+            .iter()
+            .map(|point| json!({"learning_rate": point.learning_rate, "loss": point.loss, "smoothed_loss": point.smoothed}))
+            .collect();
+        let object = json!({"event": "result", "suggestion": suggestion, "points": points});
+        print_line(&object)?;
+        return Ok(Status::Good);
+    }
+    print_text(&crate::output::learning_rates(curve))?;
+    match suggestion {
+        Some(rate) => terminal::note(format_args!("try --learning-rate {}", two_digits(rate))),
+        None => terminal::warning("the loss fell at no learning rate"),
+    }
+    Ok(Status::Good)
+}
+
+/// As people write a rate: 0.013.
+fn two_digits(rate: f64) -> f64 {
+    let scale = 10f64.powf(1.0 - rate.log10().floor());
+    (rate * scale).round() / scale
 }
 
 /// Says how to go on after Ctrl-C.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mobilenet::training::{Epoch, Event, TensorBoard};
+use mobilenet::training::{Curve, Epoch, Event, TensorBoard};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -201,4 +201,23 @@ fn describe(epoch: &Epoch) -> String {
         );
     }
     text + &format!("  {:.0} s", epoch.seconds)
+}
+
+/// Rows of a table of learning rates.
+const ROWS: usize = 25;
+
+/// Widest bar, in characters.
+const BAR: f64 = 40.0;
+
+/// A test of learning rates as a table with bars, every few steps a row.
+pub(crate) fn learning_rates(curve: &Curve) -> String {
+    let highest = curve.points.iter().map(|point| point.smoothed).fold(0.0, f64::max);
+    let every = curve.points.len().div_ceil(ROWS).max(1);
+    let mut text = "learning rate    loss\n".to_owned();
+    for point in curve.points.iter().step_by(every) {
+        let len = (point.smoothed / highest.max(f64::MIN_POSITIVE) * BAR).round() as usize;
+        let bar = "▇".repeat(len);
+        text += &format!("{:13.2e}  {:6.3}  {bar}\n", point.learning_rate, point.smoothed);
+    }
+    text
 }

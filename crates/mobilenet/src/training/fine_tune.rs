@@ -10,6 +10,7 @@ use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_train::checkpoint::Checkpoint;
 use mobilenet_train::dataset::{Dataset, Sample};
 use mobilenet_train::pictures::{Budget, Pictures};
+use mobilenet_train::range_test::{Curve, Range};
 use mobilenet_train::run::{Event, Features, Network, Outcome, Run};
 use mobilenet_train::validation::{Plain, Score, Trial};
 use mobilenet_vision::{DecodeOptions, Preprocess};
@@ -77,6 +78,15 @@ pub struct FineTuneOptions {
     pub feature_cache: Option<PathBuf>,
 }
 
+/// What a run learns from.
+#[derive(Clone, Copy)]
+struct Learning<'a> {
+    job: &'a Job,
+    features: Option<&'a Features>,
+    dataset: &'a Dataset,
+    labels: &'a [String],
+}
+
 /// A finished or interrupted run.
 #[derive(Clone, Debug)]
 pub struct Tuned {
@@ -109,27 +119,58 @@ impl FineTuneOptions {
         let mut dataset = job.dataset()?;
         let labels = job.labels(&dataset.classes)?;
         let mut module = self.fresh_module(labels.len())?;
-        let outcome = match self.mode {
-            Mode::Head => self.head(&module, job, &mut dataset, watch)?,
-            Mode::LastBlocks(blocks) => {
-                let cut = Cut::before_blocks(blocks);
-                self.warmed_up(&mut module, &mut dataset, watch)?;
-                let mut network = network::of(&module)?;
-                network.frozen = Some(cut.frozen(&network));
-                cut.apply(&mut network);
-                self.run(network, job, None, &dataset, watch)?
-            }
-            Mode::Full => {
-                self.warmed_up(&mut module, &mut dataset, watch)?;
-                self.run(network::of(&module)?, job, None, &dataset, watch)?
-            }
-        };
+        let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
+        let learning =
+            Learning { job, features: features.as_ref(), dataset: &dataset, labels: &labels };
+        let outcome = self.with_run(network, learning, |run| run.train(&dataset, watch))?;
         if outcome.interrupted {
             return Ok(Tuned { outcome, module: None, labels, test: None });
         }
         export::finish(&mut module, &outcome.values, &labels, job)?;
         let test = self.test(&module, &dataset)?;
         Ok(Tuned { outcome, module: Some(job.out.clone()), labels, test })
+    }
+
+    /// Tries learning rates from low to high; nothing is kept of it but features.
+    ///
+    /// # Errors
+    /// As [`FineTuneOptions::train`]; if the range is impossible.
+    pub fn test_learning_rates(
+        &self,
+        range: Range,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Curve> {
+        let job = &self.job;
+        job.check()?;
+        let mut dataset = job.dataset()?;
+        let labels = job.labels(&dataset.classes)?;
+        let mut module = self.fresh_module(labels.len())?;
+        let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
+        let learning =
+            Learning { job, features: features.as_ref(), dataset: &dataset, labels: &labels };
+        self.with_run(network, learning, |run| run.test_learning_rates(&dataset, range, watch))
+    }
+
+    /// What learns, and the features it learns from where the rest is frozen throughout.
+    fn prepare(
+        &self,
+        module: &mut HubModule,
+        dataset: &mut Dataset,
+        labels: &[String],
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<(Network, Option<Features>)> {
+        if self.mode == Mode::Head {
+            let (network, features) = self.head(module, dataset, watch)?;
+            return Ok((network, Some(features)));
+        }
+        self.warmed_up(module, dataset, labels, watch)?;
+        let mut network = network::of(module)?;
+        if let Mode::LastBlocks(blocks) = self.mode {
+            let cut = Cut::before_blocks(blocks);
+            network.frozen = Some(cut.frozen(&network));
+            cut.apply(&mut network);
+        }
+        Ok((network, None))
     }
 
     /// The module's backbone with a new classifier.
@@ -170,20 +211,19 @@ impl FineTuneOptions {
         }
     }
 
-    /// Trains the classifier on features.
+    /// The classifier alone, and the features it learns from.
     fn head(
         &self,
         module: &HubModule,
-        job: &Job,
         dataset: &mut Dataset,
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Outcome> {
+    ) -> Result<(Network, Features)> {
         let cut = Cut::before_classifier();
         let mut network = network::of(module)?;
         let features = self.features(&cut, &network, dataset, watch)?;
         cut.apply(&mut network);
         cut.apply_to_inference(&mut network);
-        self.run(network, job, Some(&features), dataset, watch)
+        Ok((network, features))
     }
 
     /// Trains the classifier first, so that the backbone does not follow a random one; quick, and
@@ -192,6 +232,7 @@ impl FineTuneOptions {
         &self,
         module: &mut HubModule,
         dataset: &mut Dataset,
+        labels: &[String],
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         if self.job.resume && Checkpoint::exists(&self.job.work()) {
@@ -210,29 +251,30 @@ impl FineTuneOptions {
             Event::Skipped { .. } => watch(event),
             _ => ControlFlow::Continue(()),
         };
-        let outcome = self.head(module, &job, dataset, &mut quiet)?;
+        let (network, features) = self.head(module, dataset, &mut quiet)?;
+        let learning = Learning { job: &job, features: Some(&features), dataset, labels };
+        let outcome = self.with_run(network, learning, |run| run.train(dataset, &mut quiet))?;
         for (name, value) in outcome.values {
             module.saved_model_mut().set_variable(name, value);
         }
         Ok(())
     }
 
-    fn run(
+    /// Hands `work` the run of `network`.
+    fn with_run<R>(
         &self,
         network: Network,
-        job: &Job,
-        features: Option<&Features>,
-        dataset: &Dataset,
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Outcome> {
-        let labels = job.labels(&dataset.classes)?;
-        let teacher = job.teacher(&dataset.classes, &labels)?;
+        learning: Learning<'_>,
+        work: impl FnOnce(Run<'_>) -> mobilenet_train::Result<R>,
+    ) -> Result<R> {
+        let Learning { job, features, dataset, labels } = learning;
+        let teacher = job.teacher(&dataset.classes, labels)?;
         let mut settings = job.settings(dataset);
         settings.insert("mode".to_owned(), format!("{:?}", self.mode));
         settings.insert("module".to_owned(), self.module.handle().to_owned());
         let run = Run {
             network,
-            options: job.run_options()?,
+            options: job.run_options(dataset, labels)?,
             optimizer: job.optimizer()?,
             folder: &job.work(),
             features,
@@ -240,7 +282,7 @@ impl FineTuneOptions {
             settings,
             resume: job.resume,
         };
-        Ok(run.train(dataset, watch)?)
+        Ok(work(run)?)
     }
 
     /// Features of all training and validation photos; photos that cannot be used leave the data.

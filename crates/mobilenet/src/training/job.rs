@@ -11,7 +11,8 @@ use mobilenet_train::run::RunOptions;
 use mobilenet_train::schedule::Schedule;
 use mobilenet_vision::{Crop, Resize};
 
-use super::recipe::{Recipe, augmentation};
+use super::class_weights::ClassWeights;
+use super::recipe::Recipe;
 use super::teacher::{Distillation, Teacher};
 use crate::error::{Error, ErrorKind, Result};
 use crate::preprocessing::Preprocessing;
@@ -41,6 +42,8 @@ pub struct Job {
     pub recipe: Recipe,
     /// A module to learn from besides the labels, wherever photos are learned from.
     pub distillation: Option<Distillation>,
+    /// How much an image of each class counts.
+    pub class_weights: ClassWeights,
     /// Decides first values, order, augmentation and dropout.
     pub seed: u64,
     /// Threads; no result depends on them.
@@ -73,6 +76,7 @@ impl Job {
             image_size,
             recipe,
             distillation: None,
+            class_weights: ClassWeights::Even,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             patience: None,
@@ -174,7 +178,8 @@ impl Job {
         Ok((entry.make)(self.recipe.momentum))
     }
 
-    pub(super) fn run_options(&self) -> Result<RunOptions> {
+    /// For `dataset`, whose classes are called `labels`.
+    pub(super) fn run_options(&self, dataset: &Dataset, labels: &[String]) -> Result<RunOptions> {
         let recipe = &self.recipe;
         Ok(RunOptions {
             batch_size: recipe.batch_size,
@@ -191,7 +196,8 @@ impl Job {
             weight_decay: recipe.weight_decay,
             ema: recipe.ema,
             label_smoothing: recipe.label_smoothing,
-            augment: augmentation(&recipe.augmentation)?,
+            class_weights: self.class_weights.of(dataset, labels)?,
+            augment: recipe.augment()?,
             blend: recipe.blend,
             evaluation: evaluation(),
             patience: self.patience,
@@ -215,7 +221,9 @@ impl Job {
         let teacher = self.distillation.as_ref().map(|from| ("teacher", from.setting()));
         let weights =
             (!self.data_weights.is_empty()).then(|| ("data weights", text(&self.data_weights)));
-        let entries = entries.into_iter().chain(teacher).chain(weights);
+        let class_weights = (self.class_weights != ClassWeights::Even)
+            .then(|| ("class weights", text(&self.class_weights)));
+        let entries = entries.into_iter().chain(teacher).chain(weights).chain(class_weights);
         entries.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }

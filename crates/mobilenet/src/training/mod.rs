@@ -5,6 +5,7 @@
 //! `mobilenet-train` does the work; here modules become networks that can be trained, and trained
 //! values become modules.
 
+mod class_weights;
 mod cut;
 mod export;
 mod features;
@@ -15,9 +16,10 @@ mod recipe;
 mod scratch;
 mod teacher;
 
+pub use class_weights::ClassWeights;
 pub use fine_tune::{FineTuneOptions, Mode, Tuned};
 pub use job::Job;
-pub use recipe::{AUGMENTATIONS, Named, RECIPES, Recipe, augmentation, recipe};
+pub use recipe::{AUGMENTATIONS, AugmentChanges, Named, RECIPES, Recipe, augmentation, recipe};
 pub use scratch::{TrainOptions, Trained};
 pub use teacher::Distillation;
 
@@ -25,6 +27,7 @@ pub use mobilenet_train::batches::Blend;
 pub use mobilenet_train::checkpoint::{Checkpoint, Epoch, Progress};
 pub use mobilenet_train::dataset::Shares;
 pub use mobilenet_train::optimizer::{OPTIMIZERS, find as optimizer};
+pub use mobilenet_train::range_test::{Curve, Point, Range};
 pub use mobilenet_train::run::{Event, Outcome};
 pub use mobilenet_train::schedule::Decay;
 pub use mobilenet_train::tensorboard::TensorBoard;

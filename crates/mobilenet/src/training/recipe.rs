@@ -3,7 +3,7 @@
 use mobilenet_train::batches::Blend;
 use mobilenet_train::schedule::Decay;
 use mobilenet_vision::Resize;
-use mobilenet_vision::augment::{Augment, ColorJitter, DistortedBox};
+use mobilenet_vision::augment::{Augment, ColorJitter, DistortedBox, Erasing};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,8 +38,56 @@ pub struct Recipe {
     pub dropout_keep: f32,
     /// What is done to training images: a name of [`AUGMENTATIONS`].
     pub augmentation: String,
+    /// Numbers of it that are changed.
+    pub changes: AugmentChanges,
     /// Blends of training images.
     pub blend: Blend,
+}
+
+/// Numbers of an augmentation to change; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AugmentChanges {
+    /// Least share of the image's area in a random crop, in (0, 1]; 1: no crop.
+    pub crop: Option<f32>,
+    /// Probability of a mirror image.
+    pub flip: Option<f32>,
+    /// Largest rotation, either way, in degrees.
+    pub rotation: Option<f32>,
+    /// Largest change of brightness, added, either way, in [0, 1].
+    pub brightness: Option<f32>,
+    /// Largest change of contrast, as a share, either way, in [0, 1].
+    pub contrast: Option<f32>,
+    /// Largest change of saturation, as a share, either way, in [0, 1].
+    pub saturation: Option<f32>,
+    /// Largest turn of the colour circle, either way, in [0, 0.5].
+    pub hue: Option<f32>,
+    /// Probability that a rectangle is replaced by grey.
+    pub erasing: Option<f32>,
+}
+
+impl AugmentChanges {
+    fn apply(&self, augment: &mut Augment) {
+        if let Some(least) = self.crop {
+            let before = augment.distorted_box.unwrap_or(DistortedBox::GENTLE);
+            let changed = DistortedBox { area: (least, 1.0), ..before };
+            augment.distorted_box = (least < 1.0).then_some(changed);
+        }
+        if let Some(probability) = self.erasing {
+            let before = augment.erasing.unwrap_or_default();
+            augment.erasing = (probability > 0.0).then_some(Erasing { probability, ..before });
+        }
+        let color = &mut augment.color;
+        for (place, value) in [
+            (&mut augment.flip, self.flip),
+            (&mut augment.rotation_degrees, self.rotation),
+            (&mut color.brightness, self.brightness),
+            (&mut color.contrast, self.contrast),
+            (&mut color.saturation, self.saturation),
+            (&mut color.hue, self.hue),
+        ] {
+            *place = value.unwrap_or(*place);
+        }
+    }
 }
 
 /// A name, a line of help, and what makes it.
@@ -89,6 +137,26 @@ pub fn augmentation(name: &str) -> Result<Augment> {
     Ok(find("augmentation", AUGMENTATIONS, name)?())
 }
 
+impl Recipe {
+    /// What is done to training images.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if no augmentation has that name; [`ErrorKind::Training`] if a
+    /// change is out of its range.
+    pub fn augment(&self) -> Result<Augment> {
+        let mut augment = augmentation(&self.augmentation)?;
+        self.changes.apply(&mut augment);
+        augment.check().map_err(|error| {
+            Error::because(
+                ErrorKind::Training,
+                "a change of the augmentation is out of range",
+                error,
+            )
+        })?;
+        Ok(augment)
+    }
+}
+
 fn find<T: Copy>(what: &str, table: &[(&str, &str, T)], name: &str) -> Result<T> {
     let found = table.iter().find(|(known, ..)| *known == name);
     found.map(|(.., make)| *make).ok_or_else(|| {
@@ -114,6 +182,7 @@ fn modern() -> Recipe {
         batch_norm_momentum: 0.99,
         dropout_keep: 1.0,
         augmentation: "medium".to_owned(),
+        changes: AugmentChanges::default(),
         blend: Blend::default(),
     }
 }
@@ -134,6 +203,7 @@ fn slim() -> Recipe {
         batch_norm_momentum: 0.9997,
         dropout_keep: 0.999,
         augmentation: "inception".to_owned(),
+        changes: AugmentChanges::default(),
         blend: Blend::default(),
     }
 }
@@ -176,6 +246,38 @@ fn medium() -> Augment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn single_numbers_of_an_augmentation_change() {
+        let mut recipe = recipe("head").unwrap();
+        assert_eq!(recipe.augment().unwrap(), Augment::none(Resize::TF2_BILINEAR));
+        recipe.changes = AugmentChanges {
+            crop: Some(0.5),
+            rotation: Some(10.0),
+            hue: Some(0.1),
+            erasing: Some(0.25),
+            ..AugmentChanges::default()
+        };
+        let augment = recipe.augment().unwrap();
+        assert_eq!(
+            augment.distorted_box.map(|b| (b.area, b.aspect)),
+            Some(((0.5, 1.0), DistortedBox::GENTLE.aspect))
+        );
+        assert_eq!((augment.rotation_degrees, augment.color.hue, augment.flip), (10.0, 0.1, 0.0));
+        assert_eq!(augment.erasing, Some(Erasing { probability: 0.25, ..Erasing::default() }));
+        recipe.augmentation = "inception".to_owned();
+        recipe.changes = AugmentChanges {
+            crop: Some(1.0),
+            erasing: Some(0.0),
+            contrast: Some(0.0),
+            ..AugmentChanges::default()
+        };
+        let augment = recipe.augment().unwrap();
+        assert_eq!((augment.distorted_box, augment.erasing), (None, None));
+        assert_eq!((augment.color.contrast, augment.color.hue), (0.0, 0.2));
+        recipe.changes.flip = Some(1.5);
+        assert!(recipe.augment().unwrap_err().to_string().contains("out of range"));
+    }
 
     #[test]
     fn recipes_name_what_exists() {

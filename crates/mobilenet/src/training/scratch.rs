@@ -3,6 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use mobilenet_formats::tensorflow::HubModule;
+use mobilenet_train::dataset::Dataset;
+use mobilenet_train::range_test::{Curve, Range};
 use mobilenet_train::run::{Event, Outcome, Run};
 
 use super::job::Job;
@@ -48,22 +51,66 @@ impl TrainOptions {
     /// If data or settings cannot be used, a loss is no longer a number, there is a checkpoint
     /// where none was expected (or none to resume), or a file cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Trained> {
+        self.check()?;
+        let job = &self.job;
+        let dataset = job.dataset()?;
+        let labels = job.labels(&dataset.classes)?;
+        let mut module = self.module(&dataset)?;
+        let outcome =
+            self.with_run(&module, &dataset, &labels, |run| run.train(&dataset, watch))?;
+        if outcome.interrupted {
+            return Ok(Trained { outcome, module: None, labels });
+        }
+        export::finish(&mut module, &outcome.values, &labels, job)?;
+        Ok(Trained { outcome, module: Some(job.out.clone()), labels })
+    }
+
+    /// Tries learning rates from low to high; nothing is kept of it.
+    ///
+    /// # Errors
+    /// As [`TrainOptions::train`]; if the range is impossible.
+    pub fn test_learning_rates(
+        &self,
+        range: Range,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Curve> {
+        self.check()?;
+        let dataset = self.job.dataset()?;
+        let labels = self.job.labels(&dataset.classes)?;
+        let module = self.module(&dataset)?;
+        self.with_run(&module, &dataset, &labels, |run| {
+            run.test_learning_rates(&dataset, range, watch)
+        })
+    }
+
+    fn check(&self) -> Result<()> {
         if !(self.depth_multiplier > 0.0 && self.depth_multiplier <= 8.0) {
             let message = "the depth multiplier is above 0 and at most 8";
             return Err(Error::new(ErrorKind::Training, message));
         }
+        self.job.check()
+    }
+
+    fn module(&self, dataset: &Dataset) -> Result<HubModule> {
+        let builder = self.builder(dataset.classes.len());
+        Ok(builder.module(|spec| spec.initial_tensor(self.job.seed))?)
+    }
+
+    /// Hands `work` the run of `module` on `dataset`.
+    fn with_run<R>(
+        &self,
+        module: &HubModule,
+        dataset: &Dataset,
+        labels: &[String],
+        work: impl FnOnce(Run<'_>) -> mobilenet_train::Result<R>,
+    ) -> Result<R> {
         let job = &self.job;
-        job.check()?;
-        let dataset = job.dataset()?;
-        let labels = job.labels(&dataset.classes)?;
-        let mut module =
-            self.builder(dataset.classes.len()).module(|spec| spec.initial_tensor(job.seed))?;
-        let mut settings = job.settings(&dataset);
+        let mut settings = job.settings(dataset);
         settings.insert("depth multiplier".to_owned(), format!("{:?}", self.depth_multiplier));
-        let teacher = job.teacher(&dataset.classes, &labels)?;
+        let teacher = job.teacher(&dataset.classes, labels)?;
         let run = Run {
-            network: network::of(&module)?,
-            options: job.run_options()?,
+            network: network::of(module)?,
+            options: job.run_options(dataset, labels)?,
             optimizer: job.optimizer()?,
             folder: &job.work(),
             features: None,
@@ -71,12 +118,7 @@ impl TrainOptions {
             settings,
             resume: job.resume,
         };
-        let outcome = run.train(&dataset, watch)?;
-        if outcome.interrupted {
-            return Ok(Trained { outcome, module: None, labels });
-        }
-        export::finish(&mut module, &outcome.values, &labels, job)?;
-        Ok(Trained { outcome, module: Some(job.out.clone()), labels })
+        Ok(work(run)?)
     }
 
     fn builder(&self, classes: usize) -> MobilenetV1 {

@@ -23,6 +23,9 @@ impl Default for DistortedBox {
 }
 
 impl DistortedBox {
+    /// Large, and nearly of the picture's shape.
+    pub const GENTLE: Self = Self { area: (0.6, 1.0), aspect: (0.85, 1.18) };
+
     /// `(top, left)` and `(height, width)` of a box inside a picture of `(height, width)`.
     pub(super) fn sample(
         &self,

@@ -80,8 +80,11 @@ impl Augment {
 
     /// For small data sets: a large box of nearly the picture's shape and mirror images.
     pub fn gentle() -> Self {
-        let distorted_box = DistortedBox { area: (0.6, 1.0), aspect: (0.85, 1.18) };
-        Self { distorted_box: Some(distorted_box), flip: 0.5, ..Self::none(Resize::TF2_BILINEAR) }
+        Self {
+            distorted_box: Some(DistortedBox::GENTLE),
+            flip: 0.5,
+            ..Self::none(Resize::TF2_BILINEAR)
+        }
     }
 
     /// Writes the augmented `image` to `output`, `[height, width, 3]`, values in [0, 1].
@@ -122,7 +125,11 @@ impl Augment {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether every number is in its range.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn check(&self) -> Result<()> {
         let chances = [self.flip, self.erasing.map_or(0.0, |e| e.probability)];
         let ranges = self.distorted_box.map(|b| [b.area, b.aspect]);
         let ordered = |(low, high): (f32, f32)| low > 0.0 && low <= high && high.is_finite();
