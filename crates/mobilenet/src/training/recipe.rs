@@ -223,11 +223,11 @@ fn fine_tune() -> Recipe {
 
 fn head() -> Recipe {
     Recipe {
-        learning_rate: 0.05,
+        learning_rate: 0.01,
         batch_size: 32,
         epochs: 40.0,
         warmup_epochs: 1.0,
-        ema: None,
+        ema: Some(0.99),
         dropout_keep: 0.9,
         augmentation: "none".to_owned(),
         ..modern()
