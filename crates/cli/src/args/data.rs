@@ -78,6 +78,7 @@ impl DataArgs {
         if let Some(threads) = run.threads {
             job.threads = threads.get();
         }
+        job.steps = learning.steps;
         job.class_weights.clone_from(&learning.class_weights);
         job.seed = learning.seed;
         job.patience = learning.patience;

@@ -19,6 +19,11 @@ pub(crate) struct LearningArgs {
     #[arg(long, value_name = "N", alias = "train_epochs", alias = "train-epochs")]
     epochs: Option<f64>,
 
+    /// Steps of the run, in the place of --epochs
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    #[arg(aliases = ["how_many_training_steps", "max_steps"])]
+    pub(crate) steps: Option<u64>,
+
     /// Images in a batch
     #[arg(long, value_name = "N", alias = "batch_size", alias = "train_batch_size")]
     batch_size: Option<usize>,

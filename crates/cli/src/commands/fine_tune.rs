@@ -1,9 +1,10 @@
 //! `mobilenet fine-tune`: a module's backbone and a new classifier on a folder of photos, to a
 //! module; how good it is, class by class, at the end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mobilenet::ExportFormat;
 use mobilenet::training::{FineTuneOptions, Mode, Range, Score, Tuned};
 use serde_json::json;
 
@@ -64,6 +65,14 @@ pub(crate) struct FineTune {
     #[arg(long, value_name = "FILE", alias = "labels_output_file", alias = "output_labels")]
     labels_output_file: Option<PathBuf>,
 
+    /// Write the module as TFLite to this file too
+    #[arg(long, value_name = "FILE", alias = "tflite_output_file")]
+    tflite_output_file: Option<PathBuf>,
+
+    /// Exit with status 1 if the accuracy at the end is less, 0 to 1
+    #[arg(long, value_name = "X", alias = "assert_accuracy_at_least")]
+    assert_accuracy_at_least: Option<f64>,
+
     #[command(flatten)]
     learning: LearningArgs,
 
@@ -93,15 +102,25 @@ impl FineTune {
             return Ok(stopped(tuned.outcome.progress.step));
         };
         if let Some(path) = &self.labels_output_file {
-            std::fs::write(path, tuned.labels.join("\n") + "\n").map_err(|error| {
-                Failure::io(format_args!("cannot write {}", path.display()), &error)
-            })?;
+            write(path, (tuned.labels.join("\n") + "\n").as_bytes())?;
+        }
+        if let Some(path) = &self.tflite_output_file {
+            let module = self.hub.options().load(&folder.to_string_lossy())?;
+            let files = module.export(ExportFormat::TfLite, "model")?;
+            write(path, files.get("model").unwrap_or_default())?;
         }
         if let Some(score) = &tuned.test {
             self.tell(&tuned, score)?;
         }
         terminal::note(format_args!("the module is in {}", folder.display()));
-        Ok(Status::Good)
+        let reached = tuned.test.as_ref().map_or(0.0, |score| score.evaluation.top_1());
+        match self.assert_accuracy_at_least {
+            Some(least) if reached < least => {
+                terminal::warning(format_args!("accuracy {reached:.4} is less than {least}"));
+                Ok(Status::SomeFailed)
+            }
+            _ => Ok(Status::Good),
+        }
     }
 
     fn mode(&self) -> Result<Mode, Failure> {
@@ -155,4 +174,9 @@ impl FineTune {
         }
         crate::output::print_text(&text)
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes)
+        .map_err(|error| Failure::io(format_args!("cannot write {}", path.display()), &error))
 }

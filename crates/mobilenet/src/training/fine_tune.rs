@@ -241,6 +241,7 @@ impl FineTuneOptions {
         let job = Job {
             out: self.job.work().join("head"),
             recipe: recipe("head")?,
+            steps: None,
             distillation: None,
             patience: None,
             resume: false,

@@ -42,6 +42,8 @@ pub struct Job {
     pub recipe: Recipe,
     /// A module to learn from besides the labels, wherever photos are learned from.
     pub distillation: Option<Distillation>,
+    /// Length of the run in steps, in the place of the recipe's epochs.
+    pub steps: Option<u64>,
     /// How much an image of each class counts.
     pub class_weights: ClassWeights,
     /// Decides first values, order, augmentation and dropout.
@@ -76,6 +78,7 @@ impl Job {
             image_size,
             recipe,
             distillation: None,
+            steps: None,
             class_weights: ClassWeights::Even,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -112,6 +115,7 @@ impl Job {
             ((32..=1024).contains(&self.image_size), "the image size is 32 to 1024 pixels"),
             ((1..=65_536).contains(batch_size), "the batch size is 1 to 65536"),
             (*epochs > 0.0 && epochs.is_finite(), "the epochs are more than 0"),
+            (self.steps != Some(0), "the steps are more than 0"),
             (*learning_rate > 0.0 && learning_rate.is_finite(), "the learning rate is above 0"),
             ((0.0..1.0).contains(label_smoothing), "label smoothing is 0 up to 1"),
             (ema.is_none_or(|ema| (0.0..1.0).contains(&ema)), "the average keeps 0 up to 1"),
@@ -181,6 +185,8 @@ impl Job {
     /// For `dataset`, whose classes are called `labels`.
     pub(super) fn run_options(&self, dataset: &Dataset, labels: &[String]) -> Result<RunOptions> {
         let recipe = &self.recipe;
+        let per_epoch = (dataset.train.len() / recipe.batch_size.max(1)).max(1);
+        let epochs = self.steps.map_or(recipe.epochs, |steps| steps as f64 / per_epoch as f64);
         Ok(RunOptions {
             batch_size: recipe.batch_size,
             image_size: [self.image_size; 2],
@@ -189,8 +195,8 @@ impl Job {
             shares: self.data_weights.clone(),
             schedule: Schedule {
                 peak: recipe.learning_rate,
-                warmup_epochs: recipe.warmup_epochs,
-                epochs: recipe.epochs,
+                warmup_epochs: recipe.warmup_epochs.min(epochs / 4.0),
+                epochs,
                 decay: recipe.decay.clone(),
             },
             weight_decay: recipe.weight_decay,
@@ -223,7 +229,9 @@ impl Job {
             (!self.data_weights.is_empty()).then(|| ("data weights", text(&self.data_weights)));
         let class_weights = (self.class_weights != ClassWeights::Even)
             .then(|| ("class weights", text(&self.class_weights)));
-        let entries = entries.into_iter().chain(teacher).chain(weights).chain(class_weights);
+        let steps = self.steps.map(|steps| ("steps", steps.to_string()));
+        let others = teacher.into_iter().chain(weights).chain(class_weights).chain(steps);
+        let entries = entries.into_iter().chain(others);
         entries.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }

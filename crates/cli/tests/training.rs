@@ -1,0 +1,121 @@
+//! `train` and `fine-tune` as they are called: mixed data, weights, event files, learning rates.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use mobilenet_formats::tfrecord::RecordWriter;
+use mobilenet_formats::tfrecord::example::Example;
+use support::{World, bmp};
+
+/// A folder and a TFRecord of dark and light pictures, few of the light ones.
+fn world() -> World {
+    let world = World::new();
+    for number in 0..12 {
+        world.write(&format!("photos/dark/{number}.bmp"), &bmp(40, 30, number));
+    }
+    let mut records = RecordWriter::new(Vec::new());
+    for number in 0..6 {
+        let example = Example::default()
+            .with_bytes("image/encoded", vec![bmp(40, 30, 200 + number).into()])
+            .with_bytes("image/class/text", vec![b"light".to_vec().into()])
+            .with_ints("image/class/label", vec![0]);
+        records.write(&example.to_record()).unwrap();
+    }
+    world.write("light.tfrecord", &records.into_inner());
+    world
+}
+
+const DATA: [&str; 4] = ["--data", "photos", "--data", "light.tfrecord"];
+const SMALL: [&str; 6] = ["--image-size", "32", "--batch-size", "4", "--epochs", "1"];
+
+#[test]
+fn sources_are_mixed_and_every_step_is_told() {
+    let world = world();
+    let flags = "--out out --mode full --data-weights 1,1 --class-weights balanced --flip --rotation 10 \
+                 --erasing 0.5 --crop 0.5 --hue 0.1 --mixup 0.2 --tensorboard board --jsonl";
+    let arguments: Vec<&str> = flags.split_whitespace().collect();
+    let ran = world.run(&[&["fine-tune"], &DATA[..], &SMALL[..], &arguments[..]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let lines = ran.json_lines();
+    let result = lines.last().unwrap();
+    assert_eq!(result["event"], "result");
+    let classes = result["accuracy_by_class"].as_object().unwrap();
+    assert_eq!(classes.keys().collect::<Vec<_>>(), ["dark", "light"]);
+    let steps = lines.iter().filter(|line| line["event"] == "step").count();
+    assert!(steps > 0 && world.path("out/saved_model.pb").exists());
+    let names: Vec<String> = std::fs::read_dir(world.path("board/train"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.len() == 1 && names[0].starts_with("events.out.tfevents."), "{names:?}");
+    // Without the same weights it is another run.
+    let again =
+        world.run(&[&["fine-tune", "--out", "out", "--resume"], &DATA[..], &SMALL[..]].concat());
+    assert!(
+        again.status == 2 && again.stderr.contains("checkpoint was made with"),
+        "{}",
+        again.stderr
+    );
+}
+
+#[test]
+fn old_flags_mean_what_they_meant() {
+    let world = world();
+    let old = "--image_dir photos --image_dir light.tfrecord --saved_model_dir out --image_size 32 --batch_size 4 \
+               --how_many_training_steps 3 --flip_left_right --rotation_range 5 --summaries_dir board \
+               --labels_output_file labels.txt --tflite_output_file out.tflite --jsonl";
+    let old: Vec<&str> = old.split_whitespace().collect();
+    let ran = world.run(&[&["fine-tune", "--assert_accuracy_at_least", "0"], &old[..]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert_eq!(ran.json_lines().iter().filter(|line| line["event"] == "step").count(), 3);
+    assert_eq!(std::fs::read_to_string(world.path("labels.txt")).unwrap(), "dark\nlight\n");
+    let classified = world.run(&["classify", "--module", "out.tflite", "a.bmp"]);
+    assert_eq!(classified.status, 0, "{}", classified.stderr);
+    let other = ["--saved_model_dir", "more", "--assert_accuracy_at_least", "1.1"];
+    let old: Vec<&str> =
+        old.iter().copied().filter(|flag| !["--saved_model_dir", "out"].contains(flag)).collect();
+    let ran = world.run(&[&["fine-tune"], &other[..], &old[..]].concat());
+    assert!(ran.status == 1 && ran.stderr.contains("less than 1.1"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_learning_rate_is_found_and_nothing_is_written() {
+    let world = world();
+    let find = ["--image-size", "32", "--batch-size", "4", "--out", "out", "--find-learning-rate"];
+    let ran = world.run(&[&["train"], &DATA[..], &find[..]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.starts_with("learning rate") && ran.stdout.contains("1.00e-5"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stderr.contains("--learning-rate") || ran.stderr.contains("fell at no"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!world.path("out/saved_model.pb").exists() && !world.path("out/training").exists());
+    let ran = world.run(&[&["fine-tune", "--jsonl"], &DATA[..], &find[..]].concat());
+    let lines = ran.json_lines();
+    let points = lines.last().unwrap()["points"].as_array().unwrap();
+    assert!(points.len() > 10 && points[0]["learning_rate"] == 1e-5, "{points:?}");
+    assert_eq!(lines.iter().filter(|line| line["event"] == "step").count(), points.len());
+}
+
+#[test]
+fn impossible_wishes_are_refused_with_what_to_do() {
+    let world = world();
+    for (flags, says) in [
+        ("--data-weights 1", "one weight for each source"),
+        ("--data-weights 0,0", "not all 0"),
+        ("--class-weights light=2,dork=1", "\"dork\""),
+        ("--class-weights heavy", "hat=2,shoes=0.5"),
+        ("--hue 0.7", "out of range"),
+        ("--crop 0", "out of range"),
+    ] {
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        let arguments = [&["train", "--out", "out"], &DATA[..], &SMALL[..], &flags[..]].concat();
+        let ran = world.run(&arguments);
+        assert!(ran.status == 2 && ran.stderr.contains(says), "{flags:?}: {}", ran.stderr);
+    }
+}
