@@ -18,8 +18,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
-    match cli.command.run() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let command = commands::Command::of(&arguments);
+    match command.unwrap_or_else(|| args::Cli::parse().command).run() {
         Ok(status) => status.into(),
         Err(failure) => failure.report(),
     }

@@ -64,6 +64,11 @@ impl Folded {
         self.from_shape.contains(&tensor)
     }
 
+    /// Frees what is known of tensors, their values above all.
+    pub(crate) fn forget_facts(&mut self) {
+        self.facts = Vec::new();
+    }
+
     /// The state behind a handle or reference.
     pub(crate) fn state_of(&self, handle: TensorId) -> Result<usize> {
         let variable = &self.fact(handle)?.variable;

@@ -234,7 +234,7 @@ impl Frozen<'_> {
                 (op, vec![height, width, inner, last], attributes(geometry)?)
             }
         };
-        let weights = Tensor::new(shape, weights)
+        let weights = Tensor::new(shape, weights.into_owned())
             .map_err(|error| Error::shape("folded weights").with_source(error))?;
         let weights = self.constant(&format!("{name}/weights"), &weights)?;
         let y = self.add(&format!("{name}/{op}"), op, attributes, &[x, weights])?;

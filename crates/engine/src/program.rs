@@ -80,6 +80,13 @@ pub(crate) enum Body {
     Other(Arc<dyn Recipe>),
 }
 
+impl Default for Body {
+    /// Nothing is done.
+    fn default() -> Self {
+        Self::Affine(Affine::identity(), Activation::None)
+    }
+}
+
 /// One thing to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {

@@ -3,6 +3,7 @@
 //! Everything is computed in `f64` (floats) or `i64` (integers and truth values) and rounded
 //! once on the way out. Slow and simple: kernels are held against this, users never run it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use mobilenet_formats::{DType, Tensor, TensorData};
@@ -36,9 +37,9 @@ pub(crate) fn integers(tensor: &Tensor) -> Option<Vec<i64>> {
 }
 
 /// The elements of a floating-point tensor as `f32`, each rounded once.
-pub(crate) fn singles(tensor: &Tensor) -> Result<Vec<f32>> {
+pub(crate) fn singles(tensor: &Tensor) -> Result<Cow<'_, [f32]>> {
     match tensor.data() {
-        TensorData::F32(values) => Ok(values.clone()),
+        TensorData::F32(values) => Ok(Cow::Borrowed(values)),
         _ => Ok(reals(tensor)?.into_iter().map(|value| value as f32).collect()),
     }
 }
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn values_round_once_and_keep_their_kind() {
         let third = real(DType::F32, &[1], vec![1.0 / 3.0]).unwrap();
-        assert_eq!(singles(&third).unwrap(), [1.0f32 / 3.0]);
+        assert_eq!(*singles(&third).unwrap(), [1.0f32 / 3.0]);
         assert!(tensor(DType::I32, &[1], Numbers::Whole(vec![1 << 40])).is_err());
         assert!(real(DType::I32, &[1], vec![0.5]).is_err());
     }

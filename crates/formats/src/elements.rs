@@ -8,34 +8,71 @@ use crate::{DType, Error, ErrorKind, Result, TensorData};
 /// [`ErrorKind::Mismatch`] when `bytes` is no whole number of elements, [`ErrorKind::Unsupported`]
 /// for types without a fixed size and complex numbers.
 pub(crate) fn from_le_bytes(dtype: DType, bytes: &[u8]) -> Result<TensorData> {
+    let mut data = with_capacity(dtype, bytes.len() / dtype.size().unwrap_or(1))?;
+    push_le_bytes(&mut data, bytes)?;
+    Ok(data)
+}
+
+/// No values yet, and room for `count` of them; the caller has checked limits.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] as [`from_le_bytes`].
+pub(crate) fn with_capacity(dtype: DType, count: usize) -> Result<TensorData> {
+    Ok(match dtype {
+        DType::F32 => TensorData::F32(Vec::with_capacity(count)),
+        DType::F64 => TensorData::F64(Vec::with_capacity(count)),
+        DType::F16 => TensorData::F16(Vec::with_capacity(count)),
+        DType::BF16 => TensorData::BF16(Vec::with_capacity(count)),
+        DType::I8 | DType::QI8 => TensorData::I8(Vec::with_capacity(count)),
+        DType::U8 | DType::QU8 => TensorData::U8(Vec::with_capacity(count)),
+        DType::I16 | DType::QI16 => TensorData::I16(Vec::with_capacity(count)),
+        DType::U16 | DType::QU16 => TensorData::U16(Vec::with_capacity(count)),
+        DType::I32 | DType::QI32 => TensorData::I32(Vec::with_capacity(count)),
+        DType::U32 => TensorData::U32(Vec::with_capacity(count)),
+        DType::I64 => TensorData::I64(Vec::with_capacity(count)),
+        DType::U64 => TensorData::U64(Vec::with_capacity(count)),
+        DType::Bool => TensorData::Bool(Vec::with_capacity(count)),
+        DType::String | DType::Complex64 | DType::Complex128 | DType::Resource | DType::Variant => {
+            return Err(Error::new(ErrorKind::Unsupported, format!("values of type {dtype}")));
+        }
+    })
+}
+
+/// Appends the values in `bytes`, little-endian.
+///
+/// # Errors
+/// As [`from_le_bytes`].
+pub(crate) fn push_le_bytes(data: &mut TensorData, bytes: &[u8]) -> Result<()> {
+    let dtype = data.dtype();
     macro_rules! numbers {
-        ($number:ty) => {{
+        ($values:expr, $number:ty) => {{
             let (chunks, rest) = bytes.as_chunks();
             if !rest.is_empty() {
                 let message = format!("{} bytes are no whole number of {dtype}", bytes.len());
                 return Err(Error::new(ErrorKind::Mismatch, message));
             }
-            chunks.iter().map(|chunk| <$number>::from_le_bytes(*chunk)).collect::<Vec<_>>()
+            $values.extend(chunks.iter().map(|chunk| <$number>::from_le_bytes(*chunk)));
         }};
     }
-    Ok(match dtype {
-        DType::F32 => TensorData::F32(numbers!(f32)),
-        DType::F64 => TensorData::F64(numbers!(f64)),
-        DType::F16 => TensorData::F16(numbers!(u16)),
-        DType::BF16 => TensorData::BF16(numbers!(u16)),
-        DType::I8 | DType::QI8 => TensorData::I8(numbers!(i8)),
-        DType::U8 | DType::QU8 => TensorData::U8(bytes.to_vec()),
-        DType::I16 | DType::QI16 => TensorData::I16(numbers!(i16)),
-        DType::U16 | DType::QU16 => TensorData::U16(numbers!(u16)),
-        DType::I32 | DType::QI32 => TensorData::I32(numbers!(i32)),
-        DType::U32 => TensorData::U32(numbers!(u32)),
-        DType::I64 => TensorData::I64(numbers!(i64)),
-        DType::U64 => TensorData::U64(numbers!(u64)),
-        DType::Bool => TensorData::Bool(bytes.iter().map(|&byte| byte != 0).collect()),
-        DType::String | DType::Complex64 | DType::Complex128 | DType::Resource | DType::Variant => {
-            return Err(Error::new(ErrorKind::Unsupported, format!("values of type {dtype}")));
+    match data {
+        TensorData::F32(values) => numbers!(values, f32),
+        TensorData::F64(values) => numbers!(values, f64),
+        TensorData::I8(values) => numbers!(values, i8),
+        TensorData::U8(values) => values.extend_from_slice(bytes),
+        TensorData::I16(values) => numbers!(values, i16),
+        TensorData::U16(values) | TensorData::F16(values) | TensorData::BF16(values) => {
+            numbers!(values, u16);
         }
-    })
+        TensorData::I32(values) => numbers!(values, i32),
+        TensorData::U32(values) => numbers!(values, u32),
+        TensorData::I64(values) => numbers!(values, i64),
+        TensorData::U64(values) => numbers!(values, u64),
+        TensorData::Bool(values) => values.extend(bytes.iter().map(|&byte| byte != 0)),
+        TensorData::String(_) => {
+            return Err(Error::new(ErrorKind::Unsupported, "strings have no fixed size"));
+        }
+    }
+    Ok(())
 }
 
 /// The values as bytes, row-major and little-endian.

@@ -10,6 +10,10 @@ use std::ops::Range;
 
 use crate::{Error, ErrorKind, Limits, Result};
 
+/// Bytes that [`FileSource::visit_range`] gives at once: a whole number of elements of any type, and
+/// few enough to stay in a near cache.
+pub const PIECE_BYTES: u64 = 64 << 10;
+
 /// The files of one model, by relative path with `/` between the parts (`variables/variables.index`).
 pub trait FileSource: Send + Sync {
     /// The whole file at `path`, or `None` where there is none.
@@ -29,6 +33,32 @@ pub trait FileSource: Send + Sync {
     /// What reading the file gave.
     fn read_range(&self, path: &str, range: Range<u64>) -> io::Result<Option<Cow<'_, [u8]>>> {
         Ok(self.read(path)?.map(|bytes| cut(bytes, &range)))
+    }
+
+    /// Calls `visit` with the bytes `range` of the file at `path`, cut off at its end, in pieces of
+    /// [`PIECE_BYTES`] and a last one; false where there is no file.
+    ///
+    /// The default reads each piece by itself; a folder on disk should use one buffer for all.
+    ///
+    /// # Errors
+    /// What reading the file gave.
+    fn visit_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<bool> {
+        let mut at = range.start;
+        while at < range.end {
+            let next = range.end.min(at.saturating_add(PIECE_BYTES));
+            match self.read_range(path, at..next)? {
+                None => return Ok(false),
+                Some(piece) if piece.is_empty() => break,
+                Some(piece) => visit(&piece),
+            }
+            at = next;
+        }
+        Ok(true)
     }
 
     /// The length of the file at `path` in bytes; `None` where there is no file.

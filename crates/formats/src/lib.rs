@@ -27,6 +27,6 @@ mod wire;
 mod zipped;
 
 pub use error::{Error, ErrorKind, Result};
-pub use files::{FileSource, MemoryFiles};
+pub use files::{FileSource, MemoryFiles, PIECE_BYTES};
 pub use limits::Limits;
 pub use tensor::{DType, Tensor, TensorData};

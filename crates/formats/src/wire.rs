@@ -104,23 +104,24 @@ pub(crate) fn check_message(bytes: &[u8], limits: &Limits) -> Result<()> {
 fn count_fields(mut cursor: Cursor<'_>, depth: usize, left: &mut usize) -> Option<()> {
     while !cursor.is_empty() {
         match next_field(&mut cursor) {
-            Some(Some(inner)) => {
+            Some((_, Some(inner))) => {
                 *left = left.checked_sub(1)?;
                 if depth < MAX_DEPTH {
                     count_fields(Cursor::new(inner), depth + 1, left)?;
                 }
             }
-            Some(None) => {}
+            Some((_, None)) => {}
             None => break,
         }
     }
     Some(())
 }
 
-/// Steps over one field: its bytes if it is length-delimited; `None` when there is no valid field.
-fn next_field<'a>(cursor: &mut Cursor<'a>) -> Option<Option<&'a [u8]>> {
+/// Steps over one field: its number, and its bytes if it is length-delimited; `None` when there is
+/// no valid field.
+fn next_field<'a>(cursor: &mut Cursor<'a>) -> Option<(u64, Option<&'a [u8]>)> {
     let tag = cursor.varint().ok().filter(|tag| tag >> 3 != 0)?;
-    match tag & 7 {
+    let content = match tag & 7 {
         0 => cursor.varint().ok().map(|_| None),
         1 => cursor.take(8).ok().map(|_| None),
         2 => {
@@ -130,7 +131,36 @@ fn next_field<'a>(cursor: &mut Cursor<'a>) -> Option<Option<&'a [u8]>> {
         3 | 4 => Some(None),
         5 => cursor.take(4).ok().map(|_| None),
         _ => None,
-    }
+    };
+    Some((tag >> 3, content?))
+}
+
+/// One field of a serialised message.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    /// Its bytes with the tag before them.
+    pub(crate) whole: &'a [u8],
+    /// Its bytes if it is length-delimited, else nothing.
+    pub(crate) content: &'a [u8],
+}
+
+/// The fields of a serialised message, in order; the first that is none is an error.
+pub(crate) fn fields(bytes: &[u8]) -> impl Iterator<Item = Result<Field<'_>>> {
+    let mut cursor = Cursor::new(bytes);
+    std::iter::from_fn(move || {
+        if cursor.is_empty() {
+            return None;
+        }
+        let (before, at) = (cursor.rest, cursor.position());
+        let Some((number, content)) = next_field(&mut cursor) else {
+            cursor.rest = &[];
+            let message = "no field of a protobuf message";
+            return Some(Err(Error::new(ErrorKind::Malformed, message).offset(at as u64)));
+        };
+        let (whole, _) = before.split_at(cursor.position() - at);
+        Some(Ok(Field { number, whole, content: content.unwrap_or_default() }))
+    })
 }
 
 #[cfg(test)]
@@ -154,6 +184,21 @@ mod tests {
         let error = Cursor::new(&[255, 255, 255, 255, 255, 255, 255, 255, 255, 2]).varint();
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Malformed);
         assert_eq!(Cursor::new(&[0x80]).varint().unwrap_err().kind(), ErrorKind::Truncated);
+    }
+
+    #[test]
+    fn fields_come_with_their_tags() {
+        // Field 1: varint 300; field 2: "ab"; field 3: four bytes.
+        let bytes = [8, 0xac, 2, 0x12, 2, b'a', b'b', 0x1d, 1, 2, 3, 4];
+        let all: Vec<_> = fields(&bytes).map(|field| field.unwrap()).collect();
+        let numbers: Vec<_> = all.iter().map(|field| field.number).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(all[1].content, b"ab");
+        let whole: Vec<u8> = all.iter().flat_map(|field| field.whole).copied().collect();
+        assert_eq!(whole, bytes);
+        let cut: Vec<_> = fields(&bytes[..6]).collect();
+        assert_eq!(cut.len(), 2);
+        assert_eq!(cut[1].as_ref().err().unwrap().kind(), ErrorKind::Malformed);
     }
 
     #[test]

@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use mobilenet_formats::{FileSource, MemoryFiles};
+use mobilenet_formats::{FileSource, MemoryFiles, PIECE_BYTES};
 use sha2::{Digest, Sha256};
 
 use crate::error::At;
@@ -47,8 +47,47 @@ struct Inner {
 }
 
 enum Files {
-    Folder { root: PathBuf, files: Vec<ModuleFile>, last: Mutex<Option<(PathBuf, File)>> },
+    Folder { root: PathBuf, files: Vec<ModuleFile>, last: Mutex<Option<OpenFile>> },
     Memory(MemoryFiles),
+}
+
+/// A file that was read in part.
+struct OpenFile {
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl OpenFile {
+    /// So many bytes from `at` on; fewer at the end of the file.
+    fn read(&mut self, at: u64, count: u64) -> io::Result<&[u8]> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if self.buffer.len() < count {
+            self.buffer.resize(count, 0);
+        }
+        let mut filled = 0;
+        while let Some(rest @ [_, ..]) = self.buffer.get_mut(filled..count) {
+            match read_at(&mut self.file, rest, at + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.buffer.get(..filled).unwrap_or_default())
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &mut File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+fn read_at(file: &mut File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    use std::io::{Seek as _, SeekFrom};
+    file.seek(SeekFrom::Start(at))?;
+    file.read(bytes)
 }
 
 /// One file of a module.
@@ -172,23 +211,44 @@ impl FileSource for ModuleDir {
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> io::Result<Option<Cow<'_, [u8]>>> {
+        if let Files::Memory(files) = &self.0.files {
+            return files.read_range(path, range);
+        }
+        let len = self.locate(path).map_or(0, |(_, size)| size.min(range.end));
+        let wanted = usize::try_from(len.saturating_sub(range.start)).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(wanted);
+        let there = self.visit_range(path, range, &mut |piece| bytes.extend_from_slice(piece))?;
+        Ok(there.then_some(Cow::Owned(bytes)))
+    }
+
+    fn visit_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<bool> {
         let last = match &self.0.files {
-            Files::Memory(files) => return files.read_range(path, range),
+            Files::Memory(files) => return files.visit_range(path, range, visit),
             Files::Folder { last, .. } => last,
         };
-        let Some((path, size)) = self.locate(path) else { return Ok(None) };
+        let Some((path, size)) = self.locate(path) else { return Ok(false) };
         // The variables of a module are a hundred ranges of one file: it stays open.
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = match last.take() {
-            Some((open, file)) if open == path => file,
-            _ => File::open(&path)?,
+        let mut open = match last.take() {
+            Some(open) if open.path == path => open,
+            _ => OpenFile { file: File::open(&path)?, path, buffer: Vec::new() },
         };
-        file.seek(SeekFrom::Start(range.start))?;
-        let wanted = range.end.min(size).saturating_sub(range.start);
-        let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
-        (&file).take(wanted).read_to_end(&mut bytes)?;
-        *last = Some((path, file));
-        Ok(Some(Cow::Owned(bytes)))
+        let (mut at, end) = (range.start, range.end.min(size));
+        while at < end {
+            let piece = open.read(at, (end - at).min(PIECE_BYTES))?;
+            if piece.is_empty() {
+                break;
+            }
+            visit(piece);
+            at += piece.len() as u64;
+        }
+        *last = Some(open);
+        Ok(true)
     }
 
     fn len(&self, path: &str) -> io::Result<Option<u64>> {

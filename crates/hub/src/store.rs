@@ -117,6 +117,7 @@ fn fault(folder: &Path, files: &[ModuleFile], limits: &Limits) -> Option<String>
     let module = ModuleDir::folder(name, folder.to_owned(), files.to_vec());
     let read = || {
         let model = SavedModel::open(Arc::new(module), limits)?;
+        model.meta_graphs().iter().try_for_each(|graph| graph.def().map(drop))?;
         model.variable_names().into_iter().try_for_each(|name| model.variable(name).map(drop))
     };
     // What we cannot read is not for that reason broken.

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use mobilenet_engine::{Plan, Shape};
 use mobilenet_vision::{Image, Labels, Scratch};
 
 use crate::choice::{Choice, Prediction};
@@ -69,7 +70,7 @@ impl ClassifierOptions {
         };
         let size = (preprocessing.height, preprocessing.width);
         let request = Request::new(module.classification_signature()?).images(1, size);
-        let classes = classes(&module.runner(&request)?)?;
+        let classes = classes(&*module.plan(&request)?.0)?;
         let labels = match self.labels {
             Some(labels) => labels,
             None => module.labels(classes)?,
@@ -79,13 +80,16 @@ impl ClassifierOptions {
     }
 }
 
-fn classes(runner: &Runner) -> Result<usize> {
-    match runner.output_shape(0) {
-        [1, classes] => Ok(*classes),
-        other => Err(Error::new(
-            ErrorKind::Input,
-            format!("a classifier's output is [n, classes], the module's is {other:?}"),
-        )),
+/// The number of classes that a plan for one image answers for.
+fn classes(plan: &Plan) -> Result<usize> {
+    let shape = plan.outputs().first().map(|output| &output.shape);
+    match shape.and_then(Shape::dims) {
+        Some([None | Some(1), Some(classes)]) => Ok(*classes),
+        _ => {
+            let shape = shape.cloned().unwrap_or_default();
+            let message = format!("a classifier's output is [n, classes], the module's is {shape}");
+            Err(Error::new(ErrorKind::Input, message))
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl Explainer {
             let port = keys.iter().find_map(|key| signature.output(key));
             port.map_or_else(|| layer.to_owned(), |port| port.tensor.clone())
         };
-        let mut graph = module.graph().clone();
+        let mut graph = module.graph()?.clone();
         let features = match layer {
             Some(layer) => {
                 let tensor = graph.tensor(&named(layer)).map_err(|error| {

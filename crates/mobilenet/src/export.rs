@@ -288,7 +288,7 @@ fn checkpoint(module: &Module, name: &str) -> Result<MemoryFiles> {
         writer.add(&name, &value)?;
     }
     let mut files = writer.finish(name)?;
-    let graph_def = Some(module.graph().to_graph_def());
+    let graph_def = Some(module.graph()?.to_graph_def());
     let meta = MetaGraphDef { graph_def, ..MetaGraphDef::default() };
     files.insert(format!("{name}.meta"), meta.encode_to_vec());
     Ok(files)

@@ -89,7 +89,8 @@ impl Request {
 }
 
 impl Module {
-    /// Finds the module, fetches it if needed, and reads its graph; weights are read when used.
+    /// Finds the module, fetches it if needed, and reads its signatures; graph and weights are read
+    /// when used.
     ///
     /// `handle`: a URL, a folder, an archive, or a file of any format this crate reads.
     ///
@@ -145,9 +146,12 @@ impl Module {
         &self.0.source.tag_sets
     }
 
-    /// The graph in use.
-    pub fn graph(&self) -> &mobilenet_engine::Graph {
-        &self.0.source.graph
+    /// The graph in use, read whole the first time it is asked for.
+    ///
+    /// # Errors
+    /// If the file's graph is damaged, also where no signature uses it.
+    pub fn graph(&self) -> Result<&mobilenet_engine::Graph> {
+        self.0.source.graphs.whole()
     }
 
     /// The module as its files describe it, to change and write back; `None` for other formats.
@@ -409,6 +413,12 @@ impl Module {
     }
 
     fn runner_on(&self, request: &Request, pool: Arc<Pool>) -> Result<Runner> {
+        let (plan, shape) = self.plan(request)?;
+        Runner::new(plan, pool, shape)
+    }
+
+    /// The plan of `request`, and the shape of its images.
+    pub(crate) fn plan(&self, request: &Request) -> Result<(Arc<Plan>, [usize; 4])> {
         let signature = self.signature(&request.signature)?;
         let port = require_images(signature)?;
         let (height, width) = match request.images {
@@ -420,23 +430,26 @@ impl Module {
         let outputs: Vec<&str> = request.outputs.iter().map(String::as_str).collect();
         let key = Key::new(signature, &outputs, &[(port, &shape)])?;
         let prepared = self.0.plans.get(&key, |key| self.compile(key))?;
-        Runner::new(prepared.plan(), pool, shape)
+        Ok((prepared.plan(), shape))
     }
 
     fn pool(&self) -> &Arc<Pool> {
         self.0.pool.get_or_init(|| Arc::new(Pool::new(self.0.threads)))
     }
 
-    fn compile(&self, key: &Key) -> mobilenet_engine::Result<Plan> {
+    /// A plan of the part of the graph that it needs; the outer error is the graph's.
+    fn compile(&self, key: &Key) -> Result<mobilenet_engine::Result<Plan>> {
         let inputs: Vec<_> = key.inputs.iter().map(|(n, s)| (n.as_str(), s.clone())).collect();
         let outputs: Vec<_> = key.outputs.iter().map(String::as_str).collect();
+        let ends: Vec<_> = inputs.iter().map(|(name, _)| *name).chain(outputs.clone()).collect();
+        let graph = self.0.source.graphs.part(&ends)?;
         let options = PlanOptions {
             isa: self.0.isa,
             precision: self.0.precision,
             threads: self.0.threads,
             ..PlanOptions::default()
         };
-        self.compile_graph(&self.0.source.graph, &inputs, &outputs, &options)
+        Ok(self.compile_graph(&graph, &inputs, &outputs, &options))
     }
 
     /// A plan of `graph`, which may be more than the module's own, with the module's weights.
@@ -458,7 +471,7 @@ impl Module {
     ) -> Result<mobilenet_engine::Graph> {
         let variables = |name: &str| self.value(name);
         let inputs = [(images, shape)];
-        Ok(mobilenet_engine::freeze(&self.0.source.graph, &variables, &inputs, &[output])?)
+        Ok(mobilenet_engine::freeze(self.graph()?, &variables, &inputs, &[output])?)
     }
 
     /// A variable, as the engine asks for it.

@@ -125,7 +125,8 @@ impl ModuleOptions {
         Ok(Hub::new(options)?)
     }
 
-    /// Finds the module, fetches it if needed, and reads its graph; weights are read when used.
+    /// Finds the module, fetches it if needed, and reads its signatures; graph and weights are read
+    /// when used.
     ///
     /// `handle`: a URL, a folder, an archive, a model file or an embedded module; see [`Handle`].
     ///

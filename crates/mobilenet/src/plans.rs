@@ -104,7 +104,7 @@ impl Plans {
     pub(crate) fn get(
         &self,
         key: &Key,
-        compile: impl Fn(&Key) -> mobilenet_engine::Result<Plan>,
+        compile: impl Fn(&Key) -> Result<mobilenet_engine::Result<Plan>>,
     ) -> Result<Arc<Prepared>> {
         let mut plans = lock(&self.0);
         let any = key.any_batch();
@@ -114,8 +114,8 @@ impl Plans {
             plans.push(found);
             return Ok(prepared);
         }
-        let (key, plan) = match compile(&any) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => (key.clone(), compile(key)?),
+        let (key, plan) = match compile(&any)? {
+            Err(error) if error.kind() == ErrorKind::Unsupported => (key.clone(), compile(key)??),
             plan => (any, plan?),
         };
         let prepared = Arc::new(Prepared { plan: Arc::new(plan), idle: Mutex::default() });

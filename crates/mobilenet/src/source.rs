@@ -9,6 +9,7 @@ mod checkpoint;
 mod conventions;
 mod functions;
 mod graph_def;
+mod graphs;
 mod hub_module;
 mod keras;
 mod network;
@@ -22,7 +23,6 @@ mod tflite;
 use std::fmt;
 use std::sync::Arc;
 
-use mobilenet_engine::Graph;
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
@@ -32,11 +32,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use crate::signature::{Scores, Signature};
 
+pub(crate) use graphs::Graphs;
+
 /// A model as its file describes it.
 pub(crate) struct Source {
     /// What kind of file it was.
     pub(crate) format: &'static str,
-    pub(crate) graph: Graph,
+    pub(crate) graphs: Graphs,
     /// Sorted by name.
     pub(crate) signatures: Vec<Signature>,
     /// Every set of tags there is a graph for.

@@ -56,7 +56,7 @@ impl TrainingStep {
         })?;
         let tags: Vec<&str> = module.tags().iter().map(String::as_str).collect();
         let meta = hub_module.meta_graph(&tags)?;
-        let mut graph = module.graph().clone();
+        let mut graph = module.graph()?.clone();
         let regularization = meta.regularization_losses()?;
         let objective = Objective::add(&mut graph, &logits.tensor, regularization)?;
         let training = TrainingGraph {

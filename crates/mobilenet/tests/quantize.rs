@@ -112,7 +112,7 @@ fn a_quantised_module_runs_on_bytes_and_stays_near() {
 fn the_plan_on_bytes_is_the_graph_in_plain_arithmetic() {
     let quantized = small(&QuantizeOptions::default());
     let back = load("plain.tflite", &quantized.to_tflite().unwrap()).unwrap();
-    let graph = quantized.graph();
+    let graph = quantized.graph().unwrap();
     let (images, output) = (image(5), "probability");
     let name =
         graph.nodes().find(|(_, node)| node.op_name == "Placeholder").unwrap().1.name.clone();

@@ -83,7 +83,7 @@ impl Inspect {
         match self.stage {
             None => self.print(&card::Card::of(&module, self.signature.as_deref(), self.all)?),
             Some(Stage::Files) => self.print(&stages::Files::of(&module)?),
-            Some(Stage::Graph) => self.print(&stages::Nodes::of(&module)),
+            Some(Stage::Graph) => self.print(&stages::Nodes::of(&module)?),
             Some(Stage::Plan) => self.print(&self.plan(&module)?),
         }
     }

@@ -41,22 +41,32 @@ impl Graph {
     /// # Ok::<(), mobilenet_engine::Error>(())
     /// ```
     pub fn import(definition: &GraphDef) -> Result<Graph> {
-        let count = definition.node.len();
+        Self::from_graph_def(definition.clone())
+    }
+
+    /// As [`import`](Self::import), with the message's own attributes instead of copies.
+    ///
+    /// # Errors
+    /// As [`import`](Self::import).
+    pub fn from_graph_def(mut definition: GraphDef) -> Result<Graph> {
+        let nodes = std::mem::take(&mut definition.node);
+        let count = nodes.len();
         if count > MAX_NODES {
             let message = format!("the graph has {count} nodes, more than {MAX_NODES}");
             return Err(Error::new(crate::ErrorKind::Limit, message));
         }
         let mut graph = Graph::new();
-        let ports = ports(definition);
-        for node in &definition.node {
-            let ports = ports.get(node.name.as_str()).copied().unwrap_or(1);
+        let ports = ports(&nodes);
+        let mut inputs = Vec::with_capacity(count);
+        for (mut node, ports) in nodes.into_iter().zip(ports) {
+            inputs.push(std::mem::take(&mut node.input));
             graph.insert(read_node(node, ports)?)?;
         }
-        for (i, node) in definition.node.iter().enumerate() {
-            graph.connect(NodeId(i), &node.input)?;
+        for (i, inputs) in inputs.iter().enumerate() {
+            graph.connect(NodeId(i), inputs)?;
         }
         graph.infer_all()?;
-        graph.extras.rest = rest_of(definition);
+        graph.extras.rest = definition;
         Ok(graph)
     }
 
@@ -107,49 +117,34 @@ impl Graph {
     }
 }
 
-fn rest_of(definition: &GraphDef) -> GraphDef {
-    GraphDef {
-        node: Vec::new(),
-        versions: definition.versions.clone(),
-        version: definition.version,
-        library: definition.library.clone(),
-        debug_info: definition.debug_info.clone(),
-    }
-}
-
-fn read_node(definition: &NodeDef, ports: usize) -> Result<Node> {
-    let attributes = Attributes::from(definition.attr.clone());
+/// The node without its inputs.
+fn read_node(mut definition: NodeDef, ports: usize) -> Result<Node> {
+    let attributes = Attributes::from(std::mem::take(&mut definition.attr));
     let op = ops::import(&definition.op, &attributes, ports)
         .map_err(|error| error.at(&definition.name, &definition.op, ""))?;
-    let extras = NodeDef {
-        name: String::new(),
-        op: String::new(),
-        input: Vec::new(),
-        attr: Default::default(),
-        device: definition.device.clone(),
-        experimental_debug_info: definition.experimental_debug_info.clone(),
-        experimental_type: definition.experimental_type.clone(),
-    };
     Ok(Node {
-        name: definition.name.clone(),
-        op_name: definition.op.clone(),
+        name: std::mem::take(&mut definition.name),
+        op_name: std::mem::take(&mut definition.op),
         op,
         inputs: Vec::new(),
         controls: Vec::new(),
         outputs: Vec::new(),
         attributes,
-        extras: Arc::new(extras),
+        extras: Arc::new(definition),
     })
 }
 
 /// How many outputs of each node somebody uses: as many as an opaque node has.
-fn ports(definition: &GraphDef) -> HashMap<&str, usize> {
+fn ports(nodes: &[NodeDef]) -> Vec<usize> {
     const MOST: usize = 1 << 10;
     let mut ports = HashMap::new();
-    for input in definition.node.iter().flat_map(|node| &node.input) {
+    for input in nodes.iter().flat_map(|node| &node.input) {
         let (name, port) = split_tensor_name(input);
-        let count = ports.entry(name).or_insert(1);
-        *count = (*count).max(port.saturating_add(1).min(MOST));
+        // Almost all inputs are output 0, which every node has.
+        if port > 0 {
+            let count = ports.entry(name).or_insert(1);
+            *count = (*count).max(port.saturating_add(1).min(MOST));
+        }
     }
-    ports
+    nodes.iter().map(|node| ports.get(node.name.as_str()).copied().unwrap_or(1)).collect()
 }

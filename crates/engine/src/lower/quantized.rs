@@ -152,7 +152,7 @@ impl Lowering<'_> {
         let (Some(scales), Some(zeros)) = (scales, self.folded.fact(zeros)?.integers()) else {
             return Err(Error::unsupported("computed scales or zero points"));
         };
-        Ok((reference::singles(&scales)?, zeros))
+        Ok((reference::singles(&scales)?.into_owned(), zeros))
     }
 
     fn op(&self, tensor: TensorId) -> &str {

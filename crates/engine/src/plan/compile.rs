@@ -66,7 +66,7 @@ impl Plan {
         outputs: &[&str],
         options: &PlanOptions,
     ) -> Result<Plan> {
-        let Lowered { fed, folded, mut program, .. } =
+        let Lowered { fed, mut folded, mut program, .. } =
             lower_for(graph, variables, inputs, outputs, options)?;
         if program.steps.len() > MAX_STEPS {
             let message = format!("{} steps, more than {MAX_STEPS}", program.steps.len());
@@ -82,7 +82,8 @@ impl Plan {
             }
             check_separable(&mut program)?;
         }
-        let kernels = choose(&program, options)?;
+        folded.forget_facts();
+        let kernels = choose(&mut program, options)?;
         let fed_values = fed.tensors.iter().map(|(tensor, _)| *tensor).collect::<Vec<_>>();
         finish(graph, &folded, program, kernels, &fed_values, fed.any_batch, options)
     }
@@ -261,16 +262,19 @@ fn output(
     Ok(copy)
 }
 
-fn choose(program: &Program, options: &PlanOptions) -> Result<Vec<Arc<dyn Kernel>>> {
-    let kernels = program.steps.iter().map(|step| {
-        let shapes = |ids: &[ValueId]| ids.iter().map(|&id| run_shape(program.value(id))).collect();
+/// Packs the weights, step by step: what a step held is freed before the next is packed.
+fn choose(program: &mut Program, options: &PlanOptions) -> Result<Vec<Arc<dyn Kernel>>> {
+    let Program { steps, values, .. } = program;
+    let kernels = steps.iter_mut().map(|step| {
+        let body = std::mem::take(&mut step.body);
+        let shapes = |ids: &[ValueId]| ids.iter().map(|&id| run_shape(&values[id.0])).collect();
         let site = Site {
             isa: options.isa,
             precision: options.precision,
             threads: options.threads.max(1),
             inputs: shapes(&step.inputs),
         };
-        choose_one(&step.body, &site).map_err(|error| {
+        choose_one(&body, &site).map_err(|error| {
             let node = step.sources.first().map_or("", String::as_str);
             error.at(node, "lowered", Shape::known(site.input(0)))
         })

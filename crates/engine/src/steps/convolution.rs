@@ -1,6 +1,7 @@
 //! Convolutions: what was folded goes into the weights in double precision, is rounded once,
 //! and is packed for the kernel.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use mobilenet_kernels as kernels;
@@ -138,9 +139,10 @@ pub(super) fn window(geometry: &Geometry) -> Window {
     }
 }
 
-/// Weights with what follows folded in, and the bias that makes. The output channel is the innermost index of every weight layout, so weight `i` belongs to
-/// channel `i % channels` (for depthwise: `in * multiplier + m`).
-pub(crate) fn folded(convolution: &Convolution) -> Result<(Vec<f32>, Vec<f32>)> {
+/// Weights with what follows folded in, and the bias that makes. The output channel is the
+/// innermost index of every weight layout, so weight `i` belongs to channel `i % channels` (for
+/// depthwise: `in * multiplier + m`).
+pub(crate) fn folded(convolution: &Convolution) -> Result<(Cow<'_, [f32]>, Vec<f32>)> {
     let channels = convolution.geometry.output[2];
     let (scale, offset) = convolution.post.spread(channels);
     if scale.len() != channels || offset.len() != channels {
@@ -148,12 +150,21 @@ pub(crate) fn folded(convolution: &Convolution) -> Result<(Vec<f32>, Vec<f32>)> 
     }
     let weights = if convolution.post.scale == [1.0] {
         reference::singles(&convolution.weights)?
+    } else if let Some(weights) = convolution.weights.as_f32() {
+        scaled(weights, &scale)
     } else {
-        let weights = reference::reals(&convolution.weights)?;
-        let scales = scale.iter().cycle();
-        weights.iter().zip(scales).map(|(w, s)| (w * s) as f32).collect()
+        scaled(&reference::reals(&convolution.weights)?, &scale)
     };
     Ok((weights, offset.into_iter().map(|value| value as f32).collect()))
+}
+
+/// Weights times the scale of their channel, rounded once.
+fn scaled<'a, T: Copy + Into<f64>>(weights: &[T], scale: &[f64]) -> Cow<'a, [f32]> {
+    let mut scaled = Vec::with_capacity(weights.len());
+    for row in weights.chunks(scale.len().max(1)) {
+        scaled.extend(row.iter().zip(scale).map(|(&w, s)| (w.into() * s) as f32));
+    }
+    Cow::Owned(scaled)
 }
 
 impl std::fmt::Debug for Step {

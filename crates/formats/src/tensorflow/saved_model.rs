@@ -6,27 +6,29 @@
 //! assets/…                      files that the graphs name
 //! ```
 //!
-//! Reading keeps every meta graph as bytes and decodes one when it is asked for; writing gives those
-//! that were not changed back byte for byte. A hub module is a SavedModel with `tfhub_module.pb`
+//! Reading finds out where the meta graphs are, and reads and decodes one when it is asked for;
+//! writing gives those that were not changed back byte for byte. A hub module is a SavedModel with `tfhub_module.pb`
 //! beside it: see [`HubModule`](super::HubModule). What the graphs compute is `mobilenet-engine`'s
 //! business.
 
 mod meta_graph;
+mod outline;
+mod part;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use prost::Message as _;
 
 pub use meta_graph::MetaGraph;
+use outline::Outline;
 
 use super::bundle::{BundleEntry, BundleReader, BundleWriter};
 use super::messages;
 use crate::error::Within as _;
 use crate::files::require_file;
-use crate::{Error, ErrorKind, FileSource, Limits, MemoryFiles, Result, Tensor, wire};
+use crate::{Error, ErrorKind, FileSource, Limits, MemoryFiles, Result, Tensor};
 
 /// The file of the meta graphs.
 pub const SAVED_MODEL_FILE: &str = "saved_model.pb";
@@ -87,10 +89,13 @@ impl SavedModel {
     /// # Errors
     /// [`ErrorKind::NotFound`] without `saved_model.pb`, else what is wrong with a file.
     pub fn open(source: Arc<dyn FileSource>, limits: &Limits) -> Result<Self> {
-        let bytes = require_file(&*source, SAVED_MODEL_FILE, limits.message_bytes)
-            .map_err(|error| error.hint("the folder of a SavedModel has this file at its root"))?;
-        let bytes = Bytes::from(bytes.into_owned());
-        let (schema_version, meta_graphs) = decode(bytes, limits).within(|| SAVED_MODEL_FILE)?;
+        let len = source.len(SAVED_MODEL_FILE).within(|| SAVED_MODEL_FILE)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "no such file in the model")
+                .within(SAVED_MODEL_FILE)
+                .hint("the folder of a SavedModel has this file at its root")
+        })?;
+        let (schema_version, meta_graphs) =
+            outline(&source, len, limits).within(|| SAVED_MODEL_FILE)?;
         let index = format!("{VARIABLES_PREFIX}.index");
         let has_variables = source.len(&index).within(|| index)?.is_some();
         let open = || BundleReader::open(Arc::clone(&source), VARIABLES_PREFIX, limits);
@@ -224,7 +229,7 @@ impl SavedModel {
         if self.is_changed() {
             files.remove("fingerprint.pb");
         }
-        files.insert(SAVED_MODEL_FILE, self.encode());
+        files.insert(SAVED_MODEL_FILE, self.encode()?);
         if self.removed_all || !self.changed.is_empty() {
             self.write_variables(&mut files)?;
         }
@@ -242,12 +247,11 @@ impl SavedModel {
         graphs || self.removed_all || !self.changed.is_empty()
     }
 
-    fn encode(&self) -> Vec<u8> {
-        let message = messages::SavedModel {
-            saved_model_schema_version: self.schema_version,
-            meta_graphs: self.meta_graphs.iter().map(MetaGraph::to_bytes).collect(),
-        };
-        message.encode_to_vec()
+    fn encode(&self) -> Result<Vec<u8>> {
+        let meta_graphs =
+            self.meta_graphs.iter().map(MetaGraph::to_bytes).collect::<Result<_>>()?;
+        let saved_model_schema_version = self.schema_version;
+        Ok(messages::SavedModel { saved_model_schema_version, meta_graphs }.encode_to_vec())
     }
 
     fn write_variables(&self, files: &mut MemoryFiles) -> Result<()> {
@@ -279,21 +283,20 @@ fn no_variables(name: &str) -> Error {
     Error::new(ErrorKind::NotFound, message).within(format!("variable `{name}`"))
 }
 
-fn decode(bytes: Bytes, limits: &Limits) -> Result<(i64, Vec<MetaGraph>)> {
-    wire::check_message(&bytes, limits)?;
-    let message = messages::SavedModel::decode(bytes)?;
-    let version = message.saved_model_schema_version;
+fn outline(
+    source: &Arc<dyn FileSource>,
+    len: u64,
+    limits: &Limits,
+) -> Result<(i64, Vec<MetaGraph>)> {
+    let Outline { schema_version: version, meta_graphs } = Outline::read(source, len, limits)?;
     if !(0..=SCHEMA_VERSION).contains(&version) {
         let message = format!("schema version {version} is newer than {SCHEMA_VERSION}");
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
-    if message.meta_graphs.is_empty() {
+    if meta_graphs.is_empty() {
         return Err(Error::new(ErrorKind::Malformed, "no meta graph"));
     }
-    let graphs = message.meta_graphs.into_iter().enumerate().map(|(number, bytes)| {
-        MetaGraph::from_bytes(bytes).within(|| format!("meta graph {number}"))
-    });
-    Ok((version, graphs.collect::<Result<_>>()?))
+    Ok((version, meta_graphs.into_iter().map(MetaGraph::stored).collect()))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) enum Keep {
 
 /// The graph, its nodes in the order they had.
 pub(super) fn graph(module: &Module, keep: Keep) -> Result<GraphDef> {
-    let mut graph = module.graph().to_graph_def();
+    let mut graph = module.graph()?.to_graph_def();
     graph.library = None;
     graph.debug_info = None;
     graph.versions.get_or_insert(VersionDef { producer: PRODUCER, ..VersionDef::default() });

@@ -1,14 +1,13 @@
 //! TF1 Hub modules and plain SavedModels of TensorFlow 1 as a [`Source`]. Files stay where they
-//! are: one meta graph is decoded, and each variable is read when a plan needs it.
+//! are: of one meta graph a plan decodes what it needs, and reads the variables in it.
 
 use std::sync::Arc;
 
-use mobilenet_engine::Graph;
 use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
 use mobilenet_formats::tensorflow::{HubModule, MetaGraph, SavedModel};
 use mobilenet_formats::{DType, Limits, Tensor};
 
-use super::{Candidate, SAVED_MODEL, Source, Wanted, Weights, functions};
+use super::{Candidate, Graphs, SAVED_MODEL, Source, Wanted, Weights, functions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::{Port, Scores, Signature};
 
@@ -37,18 +36,18 @@ pub(super) fn of_module(module: HubModule, wanted: &Wanted<'_>) -> Result<Source
         Ok(served_graph) if served => served_graph,
         _ => module.meta_graph(&tags)?,
     };
-    if functions::is(meta_graph.def()?) {
+    if meta_graph.has_object_graph()? && functions::is(meta_graph.def()?) {
         return functions::read(wanted, &module, meta_graph.def()?);
     }
     let tag_sets = module.saved_model().meta_graphs().iter().map(|graph| graph.tags().to_vec());
     let (tag_sets, image_size) = (tag_sets.collect(), image_size(meta_graph)?);
-    let graph = Graph::import(meta_graph.graph_def()?)?;
     let signatures = signatures(meta_graph)?;
+    let tags = meta_graph.tags().to_vec();
     let module = Arc::new(module);
     let weights = Box::new(Variables(Arc::clone(&module)));
     Ok(Source {
         format: "",
-        graph,
+        graphs: Graphs::of_module(Arc::clone(&module), tags),
         signatures,
         tag_sets,
         image_size,

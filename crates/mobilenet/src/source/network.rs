@@ -67,7 +67,7 @@ impl Network {
         Ok(Source {
             format: "",
             signatures: ends.signatures(&graph, images),
-            graph,
+            graphs: graph.into(),
             tag_sets: vec![Vec::new()],
             image_size,
             weights: Box::new(InMemory(self.variables)),

@@ -115,7 +115,7 @@ impl Card {
             labels: module.own_labels()?.map(|labels| labels.len()),
             variables: variables.len(),
             values: variables.iter().map(|(_, shape)| values(shape)).sum(),
-            nodes: module.graph().len(),
+            nodes: module.graph()?.len(),
             cost: Cost::of(module, signature)?,
             signatures: module.signatures().iter().map(Described::from).collect(),
             all,

@@ -61,15 +61,15 @@ struct Node {
 }
 
 impl Nodes {
-    pub(super) fn of(module: &Module) -> Nodes {
-        let graph = module.graph();
+    pub(super) fn of(module: &Module) -> Result<Nodes, Failure> {
+        let graph = module.graph()?;
         let node = |(_, node): (_, &mobilenet::Node)| Node {
             name: node.name.clone(),
             op: node.op_name.to_string(),
             inputs: node.inputs.iter().map(|tensor| graph.tensor_name(*tensor)).collect(),
             outputs: node.outputs.iter().map(ToString::to_string).collect(),
         };
-        Nodes { tags: module.tags().to_vec(), nodes: graph.nodes().map(node).collect() }
+        Ok(Nodes { tags: module.tags().to_vec(), nodes: graph.nodes().map(node).collect() })
     }
 }
 

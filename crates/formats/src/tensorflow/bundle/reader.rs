@@ -13,7 +13,9 @@ use crate::files::require_file;
 use crate::table::Table;
 use crate::tensorflow::messages::{BundleEntryProto, BundleHeaderProto};
 use crate::tensorflow::shape::checked_size;
-use crate::{DType, Error, ErrorKind, FileSource, Limits, Result, Tensor, checksum, elements};
+use crate::{
+    DType, Error, ErrorKind, FileSource, Limits, Result, Tensor, TensorData, checksum, elements,
+};
 
 /// A tensor bundle; tensors are read, and their checksums verified, one at a time.
 ///
@@ -151,30 +153,58 @@ impl BundleReader {
             let strings = strings::decode(&bytes, count, entry.crc32c, &self.limits)?;
             return Tensor::new(shape, strings);
         }
-        let bytes = match entry.slices.as_slice() {
+        let data = match entry.slices.as_slice() {
             [] => self.numbers(entry, dtype, &shape)?,
-            slices => self.assemble(name, slices, dtype, &shape)?.into(),
+            slices => elements::from_le_bytes(dtype, &self.assemble(name, slices, dtype, &shape)?)?,
         };
-        Tensor::new(shape, elements::from_le_bytes(dtype, &bytes)?)
+        Tensor::new(shape, data)
     }
 
-    /// The verified bytes of an entry of numbers.
-    fn numbers(&self, entry: &BundleEntryProto, dtype: DType, shape: &[usize]) -> Result<Bytes> {
+    /// The verified values of an entry of numbers, read piece by piece: its bytes are never in
+    /// memory as a whole beside them.
+    fn numbers(
+        &self,
+        entry: &BundleEntryProto,
+        dtype: DType,
+        shape: &[usize],
+    ) -> Result<TensorData> {
+        let count = self.check_size(entry, dtype, shape)?;
+        // The size is only a claim until the bytes arrive.
+        let mut data = elements::with_capacity(dtype, count.min(1 << 22))?;
+        let crc = self.pieces(entry, |piece| elements::push_le_bytes(&mut data, piece))?;
+        checksum::verify_value(checksum::mask(crc), entry.crc32c)?;
+        Ok(data)
+    }
+
+    /// The number of values of an entry whose bytes fit them.
+    fn check_size(&self, entry: &BundleEntryProto, dtype: DType, shape: &[usize]) -> Result<usize> {
         let element = dtype.size().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, format!("variable of type {dtype}"))
         })?;
-        let (_, size) = checked_size(shape, element, &self.limits)?;
+        let (count, size) = checked_size(shape, element, &self.limits)?;
         if usize::try_from(entry.size) != Ok(size) {
             let message = format!("{} bytes do not fill {dtype} of shape {shape:?}", entry.size);
             return Err(Error::new(ErrorKind::Mismatch, message));
         }
-        let bytes = self.bytes(entry)?;
-        checksum::verify(&bytes, entry.crc32c)?;
-        Ok(bytes)
+        Ok(count)
     }
 
     /// The bytes of an entry, not verified.
-    fn bytes(&self, entry: &BundleEntryProto) -> Result<Bytes> {
+    fn bytes(&self, entry: &BundleEntryProto) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.pieces(entry, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Visits the bytes of an entry piece by piece; their CRC-32C.
+    fn pieces(
+        &self,
+        entry: &BundleEntryProto,
+        mut visit: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u32> {
         let range = || {
             let start = u64::try_from(entry.offset).ok()?;
             let size = u64::try_from(entry.size).ok()?;
@@ -186,14 +216,22 @@ impl BundleReader {
         })?;
         Limits::check("bytes of the tensor", size, self.limits.tensor_bytes)?;
         let path = self.shard(entry.shard_id)?;
-        let read = self.source.read_range(&path, start..end).within(|| &path)?;
-        let bytes = read
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, "the shard is missing").within(&path))?;
-        if bytes.len() as u64 != size {
+        let (mut seen, mut crc, mut result) = (0, 0, Ok(()));
+        let mut take = |piece: &[u8]| {
+            seen += piece.len() as u64;
+            crc = crc32c::crc32c_append(crc, piece);
+            if result.is_ok() {
+                result = visit(piece);
+            }
+        };
+        if !self.source.visit_range(&path, start..end, &mut take).within(|| &path)? {
+            return Err(Error::new(ErrorKind::NotFound, "the shard is missing").within(path));
+        }
+        if seen != size {
             let message = format!("bytes {start}..{end} lie beyond the end of the shard");
             return Err(Error::new(ErrorKind::Truncated, message).within(path));
         }
-        Ok(bytes.into_owned().into())
+        result.map(|()| crc)
     }
 
     fn shard(&self, shard: i32) -> Result<String> {
@@ -225,7 +263,10 @@ impl BundleReader {
                 return Err(Error::new(ErrorKind::Mismatch, message));
             }
             whole.expect(slice, &described.shape)?;
-            whole.copy(slice, &self.numbers(entry, dtype, &described.shape)?)?;
+            self.check_size(entry, dtype, &described.shape)?;
+            let bytes = self.bytes(entry)?;
+            checksum::verify(&bytes, entry.crc32c)?;
+            whole.copy(slice, &bytes)?;
         }
         whole.finish()
     }

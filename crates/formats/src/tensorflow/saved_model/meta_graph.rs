@@ -1,11 +1,15 @@
-//! One meta graph of a SavedModel: tags at once, everything else decoded on demand, collections typed.
+//! One meta graph of a SavedModel: tags at once, everything else decoded on demand (signatures and
+//! collections without the graph, the graph whole or in part), collections typed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::outline::Stored;
+use super::part;
 use crate::error::Within as _;
 use crate::tensorflow::messages::collection_def::Kind;
 use crate::tensorflow::messages::{
@@ -20,49 +24,37 @@ const ATTACHMENTS: &str = "hub_module_attachments";
 const IMAGE_MODULE_INFO: &str = "image_module_info";
 
 /// A graph with its signatures and collections, known by its tags.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MetaGraph {
     tags: Vec<String>,
-    /// As read; `None` for one that was made.
-    bytes: Option<Bytes>,
+    /// Where it was read; `None` for one that was made.
+    stored: Option<Stored>,
     def: OnceLock<MetaGraphDef>,
-}
-
-/// Only the tags of a `MetaGraphDef`; every other field is skipped.
-#[derive(Clone, PartialEq, prost::Message)]
-struct TagsOnly {
-    #[prost(message, optional, tag = "1")]
-    meta_info_def: Option<InfoTagsOnly>,
-}
-
-/// Only the tags of a `MetaInfoDef`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct InfoTagsOnly {
-    #[prost(string, repeated, tag = "4")]
-    tags: Vec<String>,
+    /// The message without its graph.
+    rest: OnceLock<MetaGraphDef>,
 }
 
 impl MetaGraph {
-    pub(super) fn from_bytes(bytes: Bytes) -> Result<Self> {
-        let tags = TagsOnly::decode(bytes.clone())?.meta_info_def.unwrap_or_default().tags;
-        Ok(MetaGraph { tags, bytes: Some(bytes), def: OnceLock::new() })
+    pub(super) fn stored(stored: Stored) -> Self {
+        let tags = stored.tags.clone();
+        MetaGraph { tags, stored: Some(stored), def: OnceLock::new(), rest: OnceLock::new() }
     }
 
     pub(super) fn from_def(def: MetaGraphDef) -> Self {
         let tags = def.meta_info_def.as_ref().map(|info| info.tags.clone()).unwrap_or_default();
-        MetaGraph { tags, bytes: None, def: OnceLock::from(def) }
+        MetaGraph { tags, stored: None, def: OnceLock::from(def), rest: OnceLock::new() }
     }
 
     pub(super) fn is_changed(&self) -> bool {
-        self.bytes.is_none()
+        self.stored.is_none()
     }
 
-    /// The message; the bytes as they were read when it was not changed.
-    pub(super) fn to_bytes(&self) -> Bytes {
-        match (&self.bytes, self.def.get()) {
-            (Some(bytes), _) => bytes.clone(),
-            (None, Some(def)) => def.encode_to_vec().into(),
-            (None, None) => Bytes::new(),
+    /// The message; the bytes as they are in the file when it was not changed.
+    pub(super) fn to_bytes(&self) -> Result<Bytes> {
+        match (&self.stored, self.def.get()) {
+            (Some(stored), _) => stored.bytes().within(|| self.place()),
+            (None, Some(def)) => Ok(def.encode_to_vec().into()),
+            (None, None) => Ok(Bytes::new()),
         }
     }
 
@@ -82,7 +74,7 @@ impl MetaGraph {
             && tags.iter().all(|tag| self.tags.iter().any(|other| other == tag))
     }
 
-    /// The whole message, decoded the first time it is asked for.
+    /// The whole message, read and decoded the first time it is asked for.
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`] when the bytes are no `MetaGraphDef`.
@@ -90,9 +82,41 @@ impl MetaGraph {
         if let Some(def) = self.def.get() {
             return Ok(def);
         }
-        let bytes = self.bytes.clone().unwrap_or_default();
-        let def = MetaGraphDef::decode(bytes).within(|| self.place())?;
+        let def = MetaGraphDef::decode(self.to_bytes()?).within(|| self.place())?;
         Ok(self.def.get_or_init(|| def))
+    }
+
+    /// The message without its graph, or whole if it is decoded already.
+    fn rest(&self) -> Result<&MetaGraphDef> {
+        match (self.def.get().or(self.rest.get()), &self.stored) {
+            (Some(def), _) => Ok(def),
+            (None, Some(stored)) => {
+                let rest = stored.without_graph().within(|| self.place())?;
+                Ok(self.rest.get_or_init(|| rest))
+            }
+            (None, None) => self.def(),
+        }
+    }
+
+    /// The part of the graph that computes `tensors` (`node` or `node:port`): the nodes they need,
+    /// without the library of functions. The rest is not decoded, nor checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Malformed`] when the bytes hold no such message.
+    pub fn graph_part(&self, tensors: &[&str]) -> Result<GraphDef> {
+        let graph = match &self.stored {
+            Some(stored) => stored.graph().within(|| self.place())?,
+            None => self.def()?.graph_def.as_ref().map(GraphDef::encode_to_vec).unwrap_or_default(),
+        };
+        part::needed(&graph, tensors).within(|| self.place())
+    }
+
+    /// Whether the objects of TensorFlow 2 are described.
+    ///
+    /// # Errors
+    /// As [`def`](Self::def).
+    pub fn has_object_graph(&self) -> Result<bool> {
+        Ok(self.rest()?.object_graph_def.is_some())
     }
 
     fn place(&self) -> String {
@@ -113,7 +137,7 @@ impl MetaGraph {
     /// # Errors
     /// As [`def`](Self::def).
     pub fn info(&self) -> Result<Option<&meta_graph_def::MetaInfoDef>> {
-        Ok(self.def()?.meta_info_def.as_ref())
+        Ok(self.rest()?.meta_info_def.as_ref())
     }
 
     /// All signatures by name.
@@ -121,7 +145,7 @@ impl MetaGraph {
     /// # Errors
     /// As [`def`](Self::def).
     pub fn signatures(&self) -> Result<&BTreeMap<String, SignatureDef>> {
-        Ok(&self.def()?.signature_def)
+        Ok(&self.rest()?.signature_def)
     }
 
     /// The signature `name`.
@@ -139,7 +163,7 @@ impl MetaGraph {
     }
 
     fn collection(&self, name: &str) -> Result<Option<&Kind>> {
-        Ok(self.def()?.collection_def.get(name).and_then(|collection| collection.kind.as_ref()))
+        Ok(self.rest()?.collection_def.get(name).and_then(|collection| collection.kind.as_ref()))
     }
 
     /// The names in a collection of tensors or operations, such as `regularization_losses`; empty
@@ -249,5 +273,11 @@ impl MetaGraph {
                 Err(Error::new(ErrorKind::Malformed, message).within(self.place()))
             }
         }
+    }
+}
+
+impl fmt::Debug for MetaGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MetaGraph({})", self.tag_set())
     }
 }

@@ -102,6 +102,44 @@ fn collections_are_typed() {
 }
 
 #[test]
+fn a_part_of_a_graph_is_what_some_tensors_need() {
+    let node = |name: &str, inputs: &[&str]| NodeDef {
+        name: name.into(),
+        op: "NoOp".into(),
+        input: inputs.iter().map(|&input| input.to_owned()).collect(),
+        ..Default::default()
+    };
+    let nodes = vec![
+        node("y", &["x:1", "^ready"]),
+        node("other", &["y"]),
+        node("x", &["w"]),
+        node("ready", &[]),
+        node("w", &[]),
+        node("loop", &["loop"]),
+    ];
+    let versions =
+        Some(crate::tensorflow::messages::VersionDef { producer: 26, ..Default::default() });
+    let def = GraphDef { node: nodes, versions: versions.clone(), ..Default::default() };
+    let def = MetaGraphDef { graph_def: Some(def), ..graph(&[]) };
+    let mut made = SavedModel::default();
+    made.push_meta_graph(def);
+    let read = read(made.to_files().unwrap().get(SAVED_MODEL_FILE).unwrap().to_vec()).unwrap();
+    for model in [made, read] {
+        let meta_graph = model.meta_graph(&[]).unwrap();
+        let names = |tensors: &[&str]| {
+            let part = meta_graph.graph_part(tensors).unwrap();
+            assert_eq!(part.versions, versions);
+            part.node.into_iter().map(|node| node.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["y:0"]), ["y", "x", "ready", "w"]);
+        assert_eq!(names(&["ready", "absent"]), ["ready"]);
+        assert_eq!(names(&["loop"]), ["loop"]);
+        assert_eq!(meta_graph.image_size().unwrap(), Some((128, 160)), "without the graph");
+        assert_eq!(meta_graph.graph_def().unwrap().node.len(), 6);
+    }
+}
+
+#[test]
 fn a_missing_tag_set_signature_or_variable_is_named() {
     let model = model();
     let error = model.meta_graph(&["serve"]).unwrap_err();
