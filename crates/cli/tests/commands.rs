@@ -263,3 +263,38 @@ fn help_of_every_command_teaches_by_example() {
     let version = world.run(&["--version"]).stdout;
     assert_eq!(version, format!("mobilenet {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn kernels_are_timed_and_the_pick_is_marked() {
+    let world = World::new();
+    for arguments in [&["--multiplier", "0.5", "--size", "32"][..], &[]] {
+        let flags = [&["kernels", "--seconds", "0", "--json"], arguments].concat();
+        let answer = json(&world.run(&flags));
+        assert!(answer["peak_gflops"].as_f64().unwrap() > 0.0);
+        let layers = answer["layers"].as_array().unwrap();
+        assert!(layers.len() > 8, "{answer}");
+        for layer in layers {
+            let kernels = layer["kernels"].as_array().unwrap();
+            assert_eq!(kernels.iter().filter(|kernel| kernel["picked"] == true).count(), 1);
+            assert!(kernels.iter().all(|kernel| kernel["microseconds"].as_f64().unwrap() > 0.0));
+        }
+    }
+    let text = world.run(&["kernels", "--seconds", "0"]);
+    assert!(text.stdout.contains("\n*"), "{}", text.stdout);
+}
+
+#[test]
+fn tune_keeps_its_choices_in_the_cache_and_forgets_them() {
+    let world = World::new();
+    let folder = world.path("cache/tuning");
+    let answer = json(&world.run(&["tune", "--seconds", "0", "--dry-run", "--json"]));
+    assert!(answer["before_us"].as_f64().unwrap() > 0.0, "{answer}");
+    assert!(!folder.exists());
+    let before = world.run(&["classify", "a.bmp", "--json"]);
+    let ran = world.run(&["tune", "--seconds", "0"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(world.run(&["classify", "a.bmp", "--json"]).status, before.status);
+    assert_eq!(world.run(&["tune", "--clear"]).status, 0);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}

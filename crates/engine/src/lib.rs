@@ -35,4 +35,4 @@ pub use ops::known_ops;
 pub use plan::{Plan, PlanOptions, Port, StepInfo, Summary};
 pub use session::{Elements, Session, TensorView};
 
-pub use mobilenet_kernels::{Isa, Pool, Precision};
+pub use mobilenet_kernels::{Isa, Pool, Precision, Tunable, Tuning};

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mobilenet_formats::{DType, Tensor};
-use mobilenet_kernels::{Isa, Precision};
+use mobilenet_kernels::{Isa, Precision, Tuning};
 
 use crate::facts::Shape;
 use crate::fold::State;
@@ -39,6 +39,8 @@ pub struct PlanOptions {
     pub variables: Vec<String>,
     /// Most bytes the arena of a session may have.
     pub max_arena_bytes: usize,
+    /// Kernels that were measured; where there are none, the cost model decides.
+    pub tuning: Option<Arc<Tuning>>,
 }
 
 impl Default for PlanOptions {
@@ -50,6 +52,7 @@ impl Default for PlanOptions {
             targets: Vec::new(),
             variables: Vec::new(),
             max_arena_bytes: 16 << 30,
+            tuning: None,
         }
     }
 }

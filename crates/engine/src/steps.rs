@@ -22,7 +22,7 @@ mod walk;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use mobilenet_kernels::{Isa, Pool, Precision};
+use mobilenet_kernels::{Choice, Isa, Pool, Precision, Tunable, Tuning};
 
 use crate::error::{Error, Result};
 use crate::program::Value;
@@ -63,12 +63,25 @@ pub(crate) struct Site {
     /// Threads to plan scratch memory for.
     pub(crate) threads: usize,
     pub(crate) inputs: Vec<Vec<usize>>,
+    pub(crate) tuning: Option<Arc<Tuning>>,
 }
 
 impl Site {
+    /// What was measured to be best for `op`; nothing where other products than those of floats
+    /// are wanted.
+    fn choice(&self, op: &Tunable) -> Choice {
+        let measured = self.tuning.as_ref().filter(|_| self.precision == Precision::F32);
+        measured.map_or_else(Choice::default, |tuning| tuning.choice(self.isa, op))
+    }
+
     /// The shape of input `i`.
     pub(crate) fn input(&self, i: usize) -> &[usize] {
         self.inputs.get(i).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The rows of input 0: all elements but those of the last dimension.
+    fn rows(&self) -> usize {
+        self.input(0).split_last().map_or(1, |(_, rows)| rows.iter().product())
     }
 
     /// The last dimension of input `i`; 1 for a scalar.
@@ -98,6 +111,11 @@ pub(crate) trait Kernel: Debug + Send + Sync {
     /// Multiply-adds.
     fn multiply_adds(&self) -> u64 {
         0
+    }
+
+    /// The convolution it is, where its kernel is a choice.
+    fn tunable(&self) -> Option<Tunable> {
+        None
     }
 
     /// Computes the outputs.

@@ -5,11 +5,12 @@
 pub(crate) mod pairs;
 pub(crate) mod reference;
 
+use crate::choice::Choice;
 use crate::error::{Error, Result, check_len, product};
 use crate::isa::Isa;
 use crate::pointwise::{Layout, Pointwise, PointwiseSpec};
 use crate::pool::Pool;
-use crate::table::Kernel;
+use crate::table::{self, Kernel};
 use crate::window::{Activation, Window};
 
 /// `x * scale + offset` on every input pixel, before the zero padding; MobileNet modules
@@ -86,13 +87,27 @@ impl Conv2d {
     /// # Errors
     /// An instruction set this CPU lacks; a geometry or slices that do not fit.
     pub fn new(isa: Isa, spec: Conv2dSpec, weights: &[f32], bias: Option<&[f32]>) -> Result<Self> {
+        Self::with_choice(isa, spec, weights, bias, Choice::default())
+    }
+
+    /// As [`new`](Self::new), with the kernel that `choice` names, if it names one.
+    ///
+    /// # Errors
+    /// A kernel that does not fit, and those of [`new`](Self::new).
+    pub fn with_choice(
+        isa: Isa,
+        spec: Conv2dSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        choice: Choice,
+    ) -> Result<Self> {
         let output = spec.output()?;
         let [ky, kx] = spec.window.kernel;
         let inputs = product("patch", &[ky, kx, spec.input[2]])?;
         let len = product("weights", &[inputs, spec.outputs])?;
         check_len("weights", weights, len)?;
         check_len("bias", bias.unwrap_or(&[]), bias.map_or(0, |_| spec.outputs))?;
-        let method = Method::new(isa, spec, weights, bias)?;
+        let method = Method::new(isa, spec, (weights, bias), choice)?;
         Ok(Self { spec, output, method })
     }
 
@@ -284,21 +299,32 @@ fn rows_per_task(height: usize) -> usize {
 }
 
 impl Method {
-    fn new(isa: Isa, spec: Conv2dSpec, weights: &[f32], bias: Option<&[f32]>) -> Result<Self> {
+    fn new(
+        isa: Isa,
+        spec: Conv2dSpec,
+        (weights, bias): (&[f32], Option<&[f32]>),
+        choice: Choice,
+    ) -> Result<Self> {
+        let chosen = choice.kernel.map(|name| table::by_name_for(name, isa)).transpose()?;
+        let is_first = chosen.is_some_and(|kernel| kernel.op() == "first");
         let inputs = weights.len() / spec.outputs;
         let pointwise =
             PointwiseSpec { inputs, outputs: spec.outputs, activation: spec.activation };
         let affine = spec.affine.unwrap_or(IDENTITY);
         let direct = spec.window.dilation == [1, 1] && affine.scale != 0.0;
-        if spec.is_product() || !direct {
-            return Ok(Self::Product(Pointwise::new(isa, pointwise, weights, bias)?));
+        if (spec.is_product() || !direct) && !is_first {
+            let product = Pointwise::with_choice(isa, pointwise, weights, bias, choice)?;
+            return Ok(Self::Product(product));
         }
         let folded = Folded::new(spec, affine, weights, bias);
         #[cfg(target_arch = "x86_64")]
-        if let Some(pairs) = pairs::Pairs::new(isa, spec, &folded) {
+        if let (true, Some(pairs)) =
+            (direct && (is_first || chosen.is_none()), pairs::Pairs::new(isa, spec, &folded))
+        {
             return Ok(Self::Pairs(Box::new(pairs)));
         }
-        let product = Pointwise::new(isa, pointwise, &folded.weights, Some(&folded.bias))?;
+        let (weights, bias) = (&folded.weights, Some(&folded.bias[..]));
+        let product = Pointwise::with_choice(isa, pointwise, weights, bias, choice)?;
         Ok(Self::Direct { product, padding: folded.padding })
     }
 }

@@ -1,5 +1,12 @@
 //! The layers of the MobileNet V1 family, as shapes: what tests and benches run over.
 
+use crate::conv2d::{Affine, Conv2dSpec};
+use crate::depthwise::DepthwiseSpec;
+use crate::pointwise::PointwiseSpec;
+use crate::separable::SeparableSpec;
+use crate::trial::Tunable;
+use crate::window::{Activation, Window};
+
 /// One layer of MobileNet V1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layer {
@@ -75,6 +82,29 @@ pub fn layers(percent: usize, size: usize, classes: usize) -> Vec<Layer> {
 }
 
 impl Layer {
+    /// The convolution it is; `None` for the mean.
+    pub fn tunable(&self) -> Option<Tunable> {
+        let activation = Activation::Relu6;
+        let same = |size, stride| Window::same([3, 3], [stride; 2], [1, 1], [size, size]);
+        Some(match *self {
+            Layer::First { size, outputs } => {
+                let (input, window) = ([size, size, 3], same(size, 2));
+                let affine = Some(Affine { scale: 2.0, offset: -1.0 });
+                Tunable::Conv2d(Conv2dSpec { input, outputs, window, affine, activation })
+            }
+            Layer::Separable { size, inputs, outputs, stride } => {
+                let (input, window) = ([size, size, inputs], same(size, stride));
+                let depthwise = DepthwiseSpec { input, multiplier: 1, window, activation };
+                Tunable::Separable(SeparableSpec { depthwise, outputs, activation })
+            }
+            Layer::GlobalMean { .. } => return None,
+            Layer::Logits { inputs, outputs } => {
+                let spec = PointwiseSpec { inputs, outputs, activation: Activation::None };
+                Tunable::Pointwise(spec, 1)
+            }
+        })
+    }
+
     /// Multiply-adds for one image.
     pub fn multiply_adds(&self) -> usize {
         match *self {

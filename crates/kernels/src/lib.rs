@@ -5,7 +5,9 @@
 //! nowhere else. What does not live here: graphs, tensors, files; the engine knows those.
 
 mod aligned;
+mod choice;
 mod conv2d;
+mod cpu;
 mod depthwise;
 mod elementwise;
 mod error;
@@ -24,9 +26,12 @@ mod separable;
 mod simd;
 mod softmax;
 mod table;
+pub mod trial;
 mod window;
 
+pub use choice::{Choice, Tuning};
 pub use conv2d::{Affine, Conv2d, Conv2dSpec};
+pub use cpu::cpu_model;
 pub use depthwise::{Depthwise, DepthwiseSpec};
 pub use elementwise::{Binary, BinaryOp, UnaryOp, unary};
 pub use error::{Error, ErrorKind, Result};
@@ -43,6 +48,7 @@ pub use reduce::{Reduce, ReduceOp};
 pub use separable::{Separable, SeparableSpec};
 pub use softmax::{log_softmax, softmax};
 pub use table::{KERNELS, Kernel, by_name};
+pub use trial::{Trial, Tunable};
 pub use window::{Activation, Padding, Window};
 
 /// The plainest loops, for tests: what the kernels must agree with.

@@ -6,7 +6,8 @@ mod bf16;
 pub(crate) mod body;
 pub(crate) mod reference;
 
-use crate::aligned::Aligned;
+use crate::aligned::{Aligned, Packer};
+use crate::choice::Choice;
 use crate::error::{Result, check_len, product};
 use crate::isa::Isa;
 use crate::pool::Pool;
@@ -57,16 +58,16 @@ impl Pointwise {
         weights: &[f32],
         bias: Option<&[f32]>,
     ) -> Result<Self> {
-        Self::with_kernel(table::pick_pointwise(isa.require()?, spec)?, spec, weights, bias)
+        Self::with_choice(isa, spec, weights, bias, Choice::default())
     }
 
-    /// As [`new`](Self::new), rounding weights and inputs to a precision.
+    /// As [`with_choice`](Self::with_choice), rounding weights and inputs to a precision. Kernels of
+    /// other precisions than float32 are not chosen.
     ///
     /// # Errors
-    /// A precision this CPU lacks, and those of [`new`](Self::new).
+    /// A precision this CPU lacks, and those of [`with_choice`](Self::with_choice).
     pub fn with_precision(
-        isa: Isa,
-        precision: Precision,
+        (isa, precision, choice): (Isa, Precision, Choice),
         spec: PointwiseSpec,
         weights: &[f32],
         bias: Option<&[f32]>,
@@ -77,7 +78,25 @@ impl Pointwise {
             let (kernel, packed) = (&bf16::KERNEL, bf16::pack(spec, weights, bias)?);
             return Ok(Self { spec, packed, function: kernel.pointwise()?, kernel });
         }
-        Self::new(isa, spec, weights, bias)
+        Self::with_choice(isa, spec, weights, bias, choice)
+    }
+
+    /// As [`new`](Self::new), with the kernel that `choice` names, if it names one.
+    ///
+    /// # Errors
+    /// A kernel for another op or instruction set, and those of [`new`](Self::new).
+    pub fn with_choice(
+        isa: Isa,
+        spec: PointwiseSpec,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        choice: Choice,
+    ) -> Result<Self> {
+        let kernel = match choice.kernel {
+            Some(name) => table::by_name_for(name, isa)?,
+            None => table::pick_pointwise(isa.require()?, spec)?,
+        };
+        Self::with_kernel(kernel, spec, weights, bias)
     }
 
     /// As [`new`](Self::new), with the kernel of the table that carries `name`.
@@ -203,37 +222,36 @@ impl Packed {
         let len = product("packed weights", &[inputs, columns])?;
         check_len("weights", weights, inputs * outputs)?;
         check_len("bias", bias.unwrap_or(&[]), bias.map_or(0, |_| outputs))?;
-        let mut result = Self {
+        let vectors = kernel.tile[1] / lanes;
+        Ok(Self {
             inputs,
             outputs,
             lanes,
-            vectors: kernel.tile[1] / lanes,
-            weights: Aligned::zeros(len),
+            vectors,
+            weights: pack(weights, outputs, (lanes, vectors * lanes), len),
             bias: Aligned::padded(bias.unwrap_or(&[]), columns),
             bounds: activation.bounds(),
-        };
-        result.pack(weights);
-        Ok(result)
+        })
     }
 
     /// Columns in a full panel.
     pub(crate) fn panel(&self) -> usize {
         self.vectors * self.lanes
     }
+}
 
-    fn pack(&mut self, weights: &[f32]) {
-        let mut first = 0;
-        while first < self.outputs {
-            let columns = self.panel().min(self.outputs - first);
-            let width = columns.next_multiple_of(self.lanes);
-            let panel = &mut self.weights[first * self.inputs..][..width * self.inputs];
-            let rows = weights.chunks_exact(self.outputs);
-            for (to, from) in panel.chunks_exact_mut(width).zip(rows) {
-                to[..columns].copy_from_slice(&from[first..first + columns]);
-            }
-            first += columns;
+/// `weights`, rows of `outputs`, as panels of so many columns padded to whole vectors: `len` floats.
+fn pack(weights: &[f32], outputs: usize, (lanes, panel): (usize, usize), len: usize) -> Aligned {
+    let mut packer = Packer::new(len);
+    for first in (0..outputs).step_by(panel) {
+        let columns = panel.min(outputs - first);
+        let padding = columns.next_multiple_of(lanes) - columns;
+        for row in weights.chunks_exact(outputs) {
+            packer.push(&row[first..first + columns]);
+            packer.pad(padding);
         }
     }
+    packer.finish()
 }
 
 /// Some rows, some columns: what one call of a kernel computes.

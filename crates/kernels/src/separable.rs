@@ -1,6 +1,7 @@
 //! Depthwise and pointwise convolution in one: strips of the depthwise output stay in a near
 //! cache and are multiplied there, while the rows of the next strip are fetched.
 
+use crate::choice::Choice;
 use crate::depthwise::{Depthwise, DepthwiseSpec};
 use crate::error::Result;
 use crate::isa::Isa;
@@ -25,6 +26,8 @@ pub struct SeparableSpec {
 pub struct Separable {
     depthwise: Depthwise,
     pointwise: Pointwise,
+    /// Output rows of a strip, where they are chosen.
+    rows: Option<usize>,
 }
 
 impl Separable {
@@ -39,15 +42,28 @@ impl Separable {
         depthwise: (&[f32], Option<&[f32]>),
         pointwise: (&[f32], Option<&[f32]>),
     ) -> Result<Self> {
-        Self::with_precision((isa, Precision::F32), spec, depthwise, pointwise)
+        Self::with_choice((isa, Choice::default()), spec, depthwise, pointwise)
     }
 
-    /// As [`new`](Self::new), the pointwise half in a precision.
+    /// As [`new`](Self::new), with the kernel of the pointwise half and the strips that are chosen.
+    ///
+    /// # Errors
+    /// Those of the halves.
+    pub fn with_choice(
+        (isa, choice): (Isa, Choice),
+        spec: SeparableSpec,
+        depthwise: (&[f32], Option<&[f32]>),
+        pointwise: (&[f32], Option<&[f32]>),
+    ) -> Result<Self> {
+        Self::with_precision((isa, Precision::F32, choice), spec, depthwise, pointwise)
+    }
+
+    /// As [`with_choice`](Self::with_choice), the pointwise half in a precision.
     ///
     /// # Errors
     /// Those of the halves.
     pub fn with_precision(
-        (isa, precision): (Isa, Precision),
+        (isa, precision, choice): (Isa, Precision, Choice),
         spec: SeparableSpec,
         depthwise: (&[f32], Option<&[f32]>),
         pointwise: (&[f32], Option<&[f32]>),
@@ -57,8 +73,9 @@ impl Separable {
         let pointwise_spec =
             PointwiseSpec { inputs: channels, outputs: spec.outputs, activation: spec.activation };
         let (weights, bias) = pointwise;
-        let pointwise = Pointwise::with_precision(isa, precision, pointwise_spec, weights, bias)?;
-        Ok(Self { depthwise, pointwise })
+        let how = (isa, precision, choice);
+        let pointwise = Pointwise::with_precision(how, pointwise_spec, weights, bias)?;
+        Ok(Self { depthwise, pointwise, rows: choice.rows })
     }
 
     /// Its geometry.
@@ -103,6 +120,7 @@ impl Separable {
         let near = (16 << 10) / (4 * width * channels).max(1);
         let rows = near.max(pixels.div_ceil(width.max(1))).clamp(1, height.max(1));
         let rows = if rows > 4 { rows / 4 * 4 } else { rows };
+        let rows = self.rows.map_or(rows, |rows| rows.clamp(1, height.max(1)));
         // Strips of equal height, at least one for each thread.
         let strips = height.max(1).div_ceil(rows).max(threads.min(height.max(1)));
         height.max(1).div_ceil(strips)

@@ -96,6 +96,15 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
     Ok(kernel)
 }
 
+/// As [`by_name`], for an instruction set.
+pub(crate) fn by_name_for(name: &str, isa: Isa) -> Result<&'static Kernel> {
+    let kernel = by_name(name)?;
+    if kernel.isa == isa {
+        return Ok(kernel);
+    }
+    Err(Error::kernel(format!("{name} is a kernel for {}, not for {isa}", kernel.isa)))
+}
+
 fn first(isa: Isa, fits: impl Fn(&Kernel) -> bool) -> Result<&'static Kernel> {
     let kernel = KERNELS.iter().find(|kernel| kernel.isa == isa && fits(kernel));
     kernel.ok_or_else(|| Error::kernel(format!("{isa} has no kernel for this op")))

@@ -70,7 +70,7 @@ impl ClassifierOptions {
         };
         let size = (preprocessing.height, preprocessing.width);
         let request = Request::new(module.classification_signature()?).images(1, size);
-        let classes = classes(&*module.plan(&request)?.0)?;
+        let classes = classes(&module.plan(&request)?.0)?;
         let labels = match self.labels {
             Some(labels) => labels,
             None => module.labels(classes)?,

@@ -23,6 +23,7 @@ pub mod family;
 pub mod pipeline;
 pub mod quantize;
 pub mod training;
+pub mod tuning;
 
 mod choice;
 mod classifier;

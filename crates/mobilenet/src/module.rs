@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use mobilenet_engine::{Plan, PlanOptions};
+use mobilenet_engine::{Plan, PlanOptions, Tuning};
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{DType, FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
@@ -20,6 +20,7 @@ use crate::range;
 use crate::runner::Runner;
 use crate::signature::{DisplayShape, Port, Scores, Signature};
 use crate::source::{Source, Wanted};
+use crate::tuning::TuningFile;
 
 /// What runs when no module is named: the one compiled in, of 200 everyday things and animals.
 pub const DEFAULT_HANDLE: &str = "embedded:default";
@@ -57,6 +58,8 @@ struct Inner {
     threads: usize,
     pool: OnceLock<Arc<Pool>>,
     plans: Plans,
+    /// Where measured kernels are noted, and what is noted there.
+    tuning: (Option<TuningFile>, OnceLock<Arc<Tuning>>),
 }
 
 /// Which outputs of which signature to compute, for images of which size.
@@ -123,6 +126,7 @@ impl Module {
             threads: options.threads.unwrap_or_else(cores),
             pool: OnceLock::new(),
             plans: Plans::default(),
+            tuning: (options.tuning.clone(), OnceLock::new()),
         })))
     }
 
@@ -419,6 +423,13 @@ impl Module {
 
     /// The plan of `request`, and the shape of its images.
     pub(crate) fn plan(&self, request: &Request) -> Result<(Arc<Plan>, [usize; 4])> {
+        let (key, shape) = self.key(request)?;
+        let prepared = self.0.plans.get(&key, |key| self.compile(key))?;
+        Ok((prepared.plan(), shape))
+    }
+
+    /// What `request` computes from what, and the shape of its images.
+    fn key(&self, request: &Request) -> Result<(Key, [usize; 4])> {
         let signature = self.signature(&request.signature)?;
         let port = require_images(signature)?;
         let (height, width) = match request.images {
@@ -428,17 +439,41 @@ impl Module {
         let shape = [request.images[0].max(1), height, width, 3];
         check_shape(port, &shape)?;
         let outputs: Vec<&str> = request.outputs.iter().map(String::as_str).collect();
-        let key = Key::new(signature, &outputs, &[(port, &shape)])?;
-        let prepared = self.0.plans.get(&key, |key| self.compile(key))?;
-        Ok((prepared.plan(), shape))
+        Ok((Key::new(signature, &outputs, &[(port, &shape)])?, shape))
     }
 
     fn pool(&self) -> &Arc<Pool> {
         self.0.pool.get_or_init(|| Arc::new(Pool::new(self.0.threads)))
     }
 
-    /// A plan of the part of the graph that it needs; the outer error is the graph's.
+    /// The kernels that were measured on this CPU, if any were.
+    pub(crate) fn tuning(&self) -> Option<Arc<Tuning>> {
+        let (file, tuning) = &self.0.tuning;
+        let tuning = tuning
+            .get_or_init(|| Arc::new(file.as_ref().map_or_else(Tuning::default, TuningFile::load)));
+        (!tuning.is_empty()).then(|| Arc::clone(tuning))
+    }
+
+    /// A plan of its own for `request`, with these kernels.
+    pub(crate) fn compile_with(
+        &self,
+        request: &Request,
+        tuning: Option<Arc<Tuning>>,
+    ) -> Result<Arc<Plan>> {
+        let (key, _) = self.key(request)?;
+        Ok(Arc::new(self.compile_tuned(&key, tuning)??))
+    }
+
     fn compile(&self, key: &Key) -> Result<mobilenet_engine::Result<Plan>> {
+        self.compile_tuned(key, self.tuning())
+    }
+
+    /// A plan of the part of the graph that it needs; the outer error is the graph's.
+    fn compile_tuned(
+        &self,
+        key: &Key,
+        tuning: Option<Arc<Tuning>>,
+    ) -> Result<mobilenet_engine::Result<Plan>> {
         let inputs: Vec<_> = key.inputs.iter().map(|(n, s)| (n.as_str(), s.clone())).collect();
         let outputs: Vec<_> = key.outputs.iter().map(String::as_str).collect();
         let ends: Vec<_> = inputs.iter().map(|(name, _)| *name).chain(outputs.clone()).collect();
@@ -447,6 +482,7 @@ impl Module {
             isa: self.0.isa,
             precision: self.0.precision,
             threads: self.0.threads,
+            tuning,
             ..PlanOptions::default()
         };
         Ok(self.compile_graph(&graph, &inputs, &outputs, &options))

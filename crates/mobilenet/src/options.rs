@@ -11,6 +11,7 @@ use crate::embedded::EMBEDDED;
 use crate::error::Result;
 use crate::module::Module;
 use crate::normalization::Normalization;
+use crate::tuning::TuningFile;
 
 /// How to find, read and run a module.
 ///
@@ -29,6 +30,8 @@ pub struct ModuleOptions {
     pub(crate) precision: Precision,
     pub(crate) threads: Option<usize>,
     pub(crate) normalization: Option<Normalization>,
+    pub(crate) tuning: Option<TuningFile>,
+    untuned: bool,
     offline: bool,
     cache_dir: Option<PathBuf>,
     limits: Limits,
@@ -85,6 +88,13 @@ impl ModuleOptions {
         self
     }
 
+    /// Uses the kernels that [`Module::tune`] chose on this machine, which is the default, or those of
+    /// the cost model.
+    pub fn tuned(mut self, tuned: bool) -> Self {
+        self.untuned = !tuned;
+        self
+    }
+
     /// Uses no network: what is not cached is an error.
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
@@ -132,8 +142,10 @@ impl ModuleOptions {
     ///
     /// # Errors
     /// If the handle leads to no module, or the module has no graph with these tags.
-    pub fn load(self, handle: &str) -> Result<Module> {
-        let files = self.hub()?.resolve(&Handle::parse(handle)?)?;
+    pub fn load(mut self, handle: &str) -> Result<Module> {
+        let hub = self.hub()?;
+        let files = hub.resolve(&Handle::parse(handle)?)?;
+        self.tuning = (!self.untuned).then(|| TuningFile::of_this_cpu(hub.cache_dir()));
         Module::read(files, &self.limits, &self)
     }
 }

@@ -49,6 +49,8 @@ commands! {
     inspect: Inspect,
     quantize: Quantize,
     bench: Bench,
+    kernels: Kernels,
+    tune: Tune,
     train: Train,
     convert: Convert,
     list: List,
@@ -57,4 +59,41 @@ commands! {
     cache: Cache,
     completions: Completions,
     man: Man,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(arguments: &[&str]) -> Option<Command> {
+        let arguments: Vec<OsString> =
+            ["mobilenet"].iter().chain(arguments).map(OsString::from).collect();
+        Command::of(&arguments)
+    }
+
+    #[test]
+    fn a_command_is_made_alone_where_there_is_nothing_to_say() {
+        assert!(matches!(of(&["classify", "-n", "1", "a.jpg"]), Some(Command::Classify(_))));
+        assert!(matches!(
+            of(&["fine-tune", "--data", "d", "--out", "o"]),
+            Some(Command::FineTune(_))
+        ));
+        assert!(matches!(of(&["cache", "list"]), Some(Command::Cache(_))));
+    }
+
+    #[test]
+    fn errors_and_help_are_left_to_the_whole_command_line() {
+        let others: [&[&str]; 7] = [
+            &[],
+            &["classify"],
+            &["classify", "--help"],
+            &["classify", "--no-such-flag", "a.jpg"],
+            &["--help"],
+            &["help", "classify"],
+            &["fine_tune", "--data", "d", "--out", "o"],
+        ];
+        for arguments in others {
+            assert!(of(arguments).is_none(), "{arguments:?}");
+        }
+    }
 }

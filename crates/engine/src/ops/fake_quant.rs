@@ -161,7 +161,7 @@ impl FakeQuant {
         }
         let min = reference::singles(inputs[self.values() + 1])?;
         let max = reference::singles(inputs[self.values() + 2])?;
-        Ok(min.into_iter().zip(max).map(|(min, max)| self.levels.nudge(min, max)).collect())
+        Ok(min.iter().zip(max.iter()).map(|(&min, &max)| self.levels.nudge(min, max)).collect())
     }
 }
 
@@ -210,7 +210,7 @@ impl Op for FakeQuant {
         }
         let dy = reference::reals(inputs[0])?;
         let (mut dx, mut ends) = (dy.clone(), [vec![0.0; channels], vec![0.0; channels]]);
-        for (i, (dx, x)) in dx.iter_mut().zip(x).enumerate() {
+        for (i, (dx, x)) in dx.iter_mut().zip(x.iter().copied()).enumerate() {
             let Some(range) = of(i) else { continue };
             if x < range.low {
                 ends[0][i % channels] += *dx;

@@ -266,15 +266,16 @@ fn output(
 fn choose(program: &mut Program, options: &PlanOptions) -> Result<Vec<Arc<dyn Kernel>>> {
     let Program { steps, values, .. } = program;
     let kernels = steps.iter_mut().map(|step| {
-        let body = std::mem::take(&mut step.body);
+        let mut body = std::mem::take(&mut step.body);
         let shapes = |ids: &[ValueId]| ids.iter().map(|&id| run_shape(&values[id.0])).collect();
         let site = Site {
             isa: options.isa,
             precision: options.precision,
             threads: options.threads.max(1),
+            tuning: options.tuning.clone(),
             inputs: shapes(&step.inputs),
         };
-        choose_one(&body, &site).map_err(|error| {
+        choose_one(&mut body, &site).map_err(|error| {
             let node = step.sources.first().map_or("", String::as_str);
             error.at(node, "lowered", Shape::known(site.input(0)))
         })
@@ -282,19 +283,19 @@ fn choose(program: &mut Program, options: &PlanOptions) -> Result<Vec<Arc<dyn Ke
     kernels.collect()
 }
 
-fn choose_one(body: &Body, site: &Site) -> Result<Arc<dyn Kernel>> {
+fn choose_one(body: &mut Body, site: &Site) -> Result<Arc<dyn Kernel>> {
     match body {
         Body::Convolution(convolution) => steps::convolution(convolution, site),
         Body::Separable(pair) => steps::separable(pair, site),
         Body::Affine(affine, activation) => steps::affine(affine, *activation, site),
         Body::Pad(pads) => steps::Pad::prepare(*pads, site),
-        &Body::BatchNorm(attributes, activation) => {
+        &mut Body::BatchNorm(attributes, activation) => {
             Ok(steps::batch_norm(attributes, activation, site))
         }
-        &Body::BatchNormGradient(attributes, activation) => {
+        &mut Body::BatchNormGradient(attributes, activation) => {
             Ok(steps::gradients::batch_norm(attributes, activation, site))
         }
-        &Body::Gate(activation) => Ok(steps::gradients::gate(activation, site)),
+        &mut Body::Gate(activation) => Ok(steps::gradients::gate(activation, site)),
         Body::Other(recipe) => recipe.prepare(site),
     }
 }
@@ -426,6 +427,7 @@ fn describe(program: &Program, step: &Step, kernel: &dyn Kernel, scratch: usize)
         outputs: shapes(&step.outputs),
         multiply_adds: kernel.multiply_adds(),
         scratch_bytes: scratch,
+        tunable: kernel.tunable(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a plan consists of, for people: `inspect --stage plan` and profiles.
 
+use mobilenet_kernels::Tunable;
+
 use super::Plan;
 
 /// One step of a plan.
@@ -17,6 +19,8 @@ pub struct StepInfo {
     pub multiply_adds: u64,
     /// Bytes of scratch memory.
     pub scratch_bytes: usize,
+    /// The convolution it is, where its kernel is a choice.
+    pub tunable: Option<Tunable>,
 }
 
 /// A plan in numbers.

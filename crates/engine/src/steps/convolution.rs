@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use mobilenet_formats::Tensor;
 use mobilenet_kernels as kernels;
-use mobilenet_kernels::{Activation, Padding, Window};
+use mobilenet_kernels::{Activation, Padding, Precision, Tunable, Window};
 
 use super::{Call, Kernel, Site, floats, floats_mut, refused};
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ enum Packed {
 
 struct Step {
     packed: Packed,
+    tunable: Option<Tunable>,
     multiply_adds: u64,
     /// Elements of one input image.
     image: usize,
@@ -32,7 +34,9 @@ struct Step {
 }
 
 /// The kernel of a convolution.
-pub(crate) fn convolution(convolution: &Convolution, site: &Site) -> Result<Arc<dyn Kernel>> {
+pub(crate) fn convolution(convolution: &mut Convolution, site: &Site) -> Result<Arc<dyn Kernel>> {
+    scale_in_place(convolution);
+    let convolution = &*convolution;
     let geometry = &convolution.geometry;
     let packed = match geometry.kind {
         Kind::Depthwise => Packed::Depthwise(depthwise(convolution, site)?),
@@ -41,6 +45,7 @@ pub(crate) fn convolution(convolution: &Convolution, site: &Site) -> Result<Arc<
     };
     Ok(Arc::new(Step {
         scratch_bytes: packed.scratch_bytes(site.threads),
+        tunable: packed.tunable(site),
         packed,
         multiply_adds: geometry.multiply_adds(),
         image: geometry.input.iter().product(),
@@ -48,16 +53,18 @@ pub(crate) fn convolution(convolution: &Convolution, site: &Site) -> Result<Arc<
 }
 
 /// The kernel of a depthwise convolution and the pointwise one that follows.
-pub(crate) fn separable(pair: &[Convolution; 2], site: &Site) -> Result<Arc<dyn Kernel>> {
-    let [depthwise, pointwise] = pair;
+pub(crate) fn separable(pair: &mut [Convolution; 2], site: &Site) -> Result<Arc<dyn Kernel>> {
+    pair.iter_mut().for_each(scale_in_place);
+    let [depthwise, pointwise] = &*pair;
     let spec = kernels::SeparableSpec {
         depthwise: depthwise_spec(&depthwise.geometry, depthwise.activation),
         outputs: pointwise.geometry.output[2],
         activation: pointwise.activation,
     };
     let (first, second) = (folded(depthwise)?, folded(pointwise)?);
+    let choice = site.choice(&Tunable::Separable(spec));
     let packed = kernels::Separable::with_precision(
-        (site.isa, site.precision),
+        (site.isa, site.precision, choice),
         spec,
         (&first.0, Some(&first.1)),
         (&second.0, Some(&second.1)),
@@ -65,6 +72,7 @@ pub(crate) fn separable(pair: &[Convolution; 2], site: &Site) -> Result<Arc<dyn 
     let packed = Packed::Separable(packed.map_err(refused)?);
     Ok(Arc::new(Step {
         scratch_bytes: packed.scratch_bytes(site.threads),
+        tunable: packed.tunable(site),
         packed,
         multiply_adds: depthwise.geometry.multiply_adds() + pointwise.geometry.multiply_adds(),
         image: depthwise.geometry.input.iter().product(),
@@ -72,6 +80,17 @@ pub(crate) fn separable(pair: &[Convolution; 2], site: &Site) -> Result<Arc<dyn 
 }
 
 impl Packed {
+    /// What was packed, if it is one of those that are chosen among.
+    fn tunable(&self, site: &Site) -> Option<Tunable> {
+        let op = match self {
+            Self::Full(packed) => Tunable::Conv2d(packed.spec()),
+            Self::Pointwise(packed) => Tunable::Pointwise(packed.spec(), site.rows()),
+            Self::Depthwise(packed) => Tunable::Depthwise(packed.spec()),
+            Self::Separable(packed) => Tunable::Separable(packed.spec()),
+        };
+        (site.precision == Precision::F32).then_some(op)
+    }
+
     fn scratch_bytes(&self, threads: usize) -> usize {
         let floats = match self {
             Self::Full(packed) => packed.scratch_len(threads),
@@ -96,7 +115,8 @@ fn full(convolution: &Convolution, site: &Site) -> Result<kernels::Conv2d> {
         activation: convolution.activation,
     };
     let (weights, bias) = folded(convolution)?;
-    kernels::Conv2d::new(site.isa, spec, &weights, Some(&bias)).map_err(refused)
+    let choice = site.choice(&Tunable::Conv2d(spec));
+    kernels::Conv2d::with_choice(site.isa, spec, &weights, Some(&bias), choice).map_err(refused)
 }
 
 fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwise> {
@@ -107,8 +127,8 @@ fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwis
     };
     let (weights, bias) = folded(convolution)?;
     let bias = Some(bias.as_slice());
-    kernels::Pointwise::with_precision(site.isa, site.precision, spec, &weights, bias)
-        .map_err(refused)
+    let how = (site.isa, site.precision, site.choice(&Tunable::Pointwise(spec, site.rows())));
+    kernels::Pointwise::with_precision(how, spec, &weights, bias).map_err(refused)
 }
 
 fn depthwise(convolution: &Convolution, site: &Site) -> Result<kernels::Depthwise> {
@@ -158,6 +178,21 @@ pub(crate) fn folded(convolution: &Convolution) -> Result<(Cow<'_, [f32]>, Vec<f
     Ok((weights, offset.into_iter().map(|value| value as f32).collect()))
 }
 
+/// Scales weights that nobody else holds where they are: they need no second place in memory.
+fn scale_in_place(convolution: &mut Convolution) {
+    if convolution.post.scale == [1.0] {
+        return;
+    }
+    let channels = convolution.geometry.output[2];
+    let (scale, _) = convolution.post.spread(channels);
+    let weights = Arc::get_mut(&mut convolution.weights).and_then(Tensor::as_f32_mut);
+    let (Some(weights), true) = (weights, scale.len() == channels) else { return };
+    for row in weights.chunks_mut(channels.max(1)) {
+        row.iter_mut().zip(&scale).for_each(|(w, s)| *w = (f64::from(*w) * s) as f32);
+    }
+    convolution.post.scale = vec![1.0];
+}
+
 /// Weights times the scale of their channel, rounded once.
 fn scaled<'a, T: Copy + Into<f64>>(weights: &[T], scale: &[f64]) -> Cow<'a, [f32]> {
     let mut scaled = Vec::with_capacity(weights.len());
@@ -192,6 +227,10 @@ impl Kernel for Step {
 
     fn multiply_adds(&self) -> u64 {
         self.multiply_adds
+    }
+
+    fn tunable(&self) -> Option<Tunable> {
+        self.tunable
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {

@@ -99,7 +99,8 @@ impl MetaGraph {
     }
 
     /// The part of the graph that computes `tensors` (`node` or `node:port`): the nodes they need,
-    /// without the library of functions. The rest is not decoded, nor checked.
+    /// without the library of functions and without attributes whose names begin with `_`. The rest
+    /// is not decoded, nor checked.
     ///
     /// # Errors
     /// [`ErrorKind::Malformed`] when the bytes hold no such message.

@@ -1,8 +1,9 @@
 //! The part of a serialised graph that some tensors need: whoever runs one signature decodes no
 //! more than that.
 //!
-//! Nodes are cut out as they are. What is wrong with the others (doubled names, inputs that do not
-//! exist) shows when the whole graph is decoded.
+//! Nodes are cut out as they are, but for attributes that are notes of TensorFlow to itself
+//! (`_output_shapes`, `_class`: half of all bytes). What is wrong with the others (doubled names,
+//! inputs that do not exist) shows when the whole graph is decoded.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,9 +19,12 @@ use crate::wire;
 const NODE: u64 = 1;
 const VERSION: u64 = 3;
 const VERSIONS: u64 = 4;
-/// `NodeDef.name` and `NodeDef.input`
+/// `NodeDef.name`, `NodeDef.input` and `NodeDef.attr`
 const NAME: u64 = 1;
 const INPUT: u64 = 3;
+const ATTR: u64 = 5;
+/// The key of an entry of `NodeDef.attr`
+const KEY: u64 = 1;
 
 /// The nodes of `graph` that `tensors` (`node` or `node:port`) need, through data and control
 /// inputs, in the order of the file, with the graph's versions and no library. Names that do not
@@ -40,9 +44,27 @@ pub(super) fn needed(graph: &[u8], tensors: &[&str]) -> Result<GraphDef> {
         names.add(node.content)?;
     }
     let needed = names.needed(tensors);
-    let pieces = nodes.iter().zip(&needed).filter(|(_, needed)| **needed);
-    let pieces: Vec<&[u8]> = pieces.map(|(node, _)| node.whole).chain(others).collect();
-    Ok(GraphDef::decode(Bytes::from(pieces.concat()))?)
+    let (mut part, mut pieces) = (Vec::new(), Vec::new());
+    for (node, _) in nodes.iter().zip(&needed).filter(|(_, needed)| **needed) {
+        pieces.clear();
+        for field in wire::fields(node.content) {
+            let field = field?;
+            if field.number != ATTR || !is_note(field.content) {
+                pieces.push(field.whole);
+            }
+        }
+        wire::push_varint(&mut part, NODE << 3 | 2);
+        wire::push_varint(&mut part, pieces.iter().map(|piece| piece.len() as u64).sum());
+        pieces.iter().for_each(|piece| part.extend_from_slice(piece));
+    }
+    others.iter().for_each(|field| part.extend_from_slice(field));
+    Ok(GraphDef::decode(Bytes::from(part))?)
+}
+
+/// Whether an entry of a node's attributes has a name that begins with `_`.
+fn is_note(entry: &[u8]) -> bool {
+    let mut fields = wire::fields(entry).map_while(Result::ok);
+    fields.any(|field| field.number == KEY && field.content.first() == Some(&b'_'))
 }
 
 /// Names and inputs of a graph's nodes.

@@ -109,8 +109,11 @@ fn a_part_of_a_graph_is_what_some_tensors_need() {
         input: inputs.iter().map(|&input| input.to_owned()).collect(),
         ..Default::default()
     };
+    let mut first = node("y", &["x:1", "^ready"]);
+    first.attr.insert("_class".into(), AttrValue::default());
+    first.attr.insert("T".into(), AttrValue { value: Some(attr_value::Value::Type(1)) });
     let nodes = vec![
-        node("y", &["x:1", "^ready"]),
+        first,
         node("other", &["y"]),
         node("x", &["w"]),
         node("ready", &[]),
@@ -132,6 +135,9 @@ fn a_part_of_a_graph_is_what_some_tensors_need() {
             part.node.into_iter().map(|node| node.name).collect::<Vec<_>>()
         };
         assert_eq!(names(&["y:0"]), ["y", "x", "ready", "w"]);
+        let y = meta_graph.graph_part(&["y"]).unwrap().node.swap_remove(0);
+        assert_eq!(y.attr.keys().collect::<Vec<_>>(), ["T"], "no notes");
+        assert_eq!(y.input, ["x:1", "^ready"]);
         assert_eq!(names(&["ready", "absent"]), ["ready"]);
         assert_eq!(names(&["loop"]), ["loop"]);
         assert_eq!(meta_graph.image_size().unwrap(), Some((128, 160)), "without the graph");
