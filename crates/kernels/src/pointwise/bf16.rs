@@ -223,7 +223,7 @@ impl Panel {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Activation, Isa, Pointwise, PointwiseSpec, Pool, Precision};
+    use crate::{Activation, Choice, Isa, Pointwise, PointwiseSpec, Pool, Precision};
 
     fn rounded(x: f32) -> f64 {
         f64::from(f32::from_bits(super::nearest(x) << 16))
@@ -244,8 +244,8 @@ mod tests {
             let weights: Vec<f32> = (0..inputs * outputs).map(|i| value(i + 5)).collect();
             let bias: Vec<f32> = (0..outputs).map(value).collect();
             let spec = PointwiseSpec { inputs, outputs, activation: Activation::Relu };
-            let bf16 = Precision::Bf16;
-            let op = Pointwise::with_precision(Isa::Avx512, bf16, spec, &weights, Some(&bias));
+            let how = (Isa::Avx512, Precision::Bf16, Choice::default());
+            let op = Pointwise::with_precision(how, spec, &weights, Some(&bias));
             let op = op.expect("available");
             let run = |pool: &Pool| {
                 let mut output = vec![-1.0; rows * outputs];
