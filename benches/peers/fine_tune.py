@@ -52,9 +52,9 @@ def run(command: list) -> str:
 
 
 def report(results: list[tuple[str, dict]]) -> None:
-    print(f"| | {' | '.join(f'{mode}, {found['version']}' for mode, found in results)} |")
-    print("|---|" + "---:|" * len(results))
     row = lambda name, cells: print(f"| {name} | {' | '.join(cells)} |")
+    row("", [f"{mode}, {found['version']}" for mode, found in results])
+    print("|---|" + "---:|" * len(results))
     row("seconds in all", [f"{found['seconds']:.0f}" for _, found in results])
     row("test accuracy", [f"{found['top1']:.1%}" for _, found in results])
     for name in results[0][1]["accuracy_by_class"]:
