@@ -25,7 +25,7 @@ from tensorflow import keras
 
 SIDE, BATCH, SEED = 192, 32, 1
 # Learning rate, epochs when none are said.
-HEAD, FULL = (0.01, 40), (0.02, 15)
+HEAD, FULL = (0.01, 40), (0.005, 15)
 DROPOUT, SMOOTHING = 0.1, 0.1
 
 

@@ -210,7 +210,7 @@ fn slim() -> Recipe {
 
 fn fine_tune() -> Recipe {
     Recipe {
-        learning_rate: 0.02,
+        learning_rate: 0.005,
         batch_size: 32,
         epochs: 15.0,
         warmup_epochs: 1.0,
