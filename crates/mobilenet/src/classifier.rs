@@ -14,6 +14,7 @@ use crate::file::Photos;
 use crate::module::{Module, Request};
 use crate::preprocessing::Preprocessing;
 use crate::runner::Runner;
+use crate::signature::Scores;
 
 /// Names what photos show. Cheap to clone, safe to share between threads.
 ///
@@ -220,5 +221,15 @@ impl Worker {
         preprocessing.run(image, runner.input_mut(), &mut self.scratch)?;
         runner.run()?;
         Ok(runner.output(0).to_vec())
+    }
+
+    /// Numbers of which softmax makes the probabilities of a decoded image: its logits, or the
+    /// logarithms of probabilities.
+    pub(crate) fn log_scores(&mut self, image: &Image) -> Result<Vec<f32>> {
+        let mut scores = self.logits(image)?;
+        if self.classifier.module().scores() == Scores::Probabilities {
+            scores.iter_mut().for_each(|score| *score = score.max(f32::MIN_POSITIVE).ln());
+        }
+        Ok(scores)
     }
 }

@@ -16,6 +16,7 @@ use mobilenet_vision::{Image, Scratch, overlay_heat, softmax, top_k};
 
 use crate::classifier::Classifier;
 use crate::error::{Error, ErrorKind, Result};
+use crate::signature::Scores;
 
 /// The scope of the nodes that are added to the graph.
 const SCOPE: &str = "mobilenet_explain";
@@ -149,10 +150,14 @@ impl Explainer {
         };
         let Seen { logits, features, slopes, size } = self.run(&images, class)?;
         let at = |values: &[f32]| values.get(class).copied().unwrap_or(f32::NAN);
+        let probability = match self.classifier.module().scores() {
+            Scores::Logits => at(&softmax(&logits)),
+            Scores::Probabilities => at(&logits),
+        };
         Ok(Explanation {
             class,
             label: self.classifier.labels().get(class).unwrap_or_default().to_owned(),
-            probability: at(&softmax(&logits)),
+            probability,
             logit: at(&logits),
             size,
             heat: heat(&features, &slopes, size.0 * size.1),

@@ -67,6 +67,14 @@ impl Normalization {
         Self::new(three(mean)?, three(deviation)?)
     }
 
+    /// The normalisation that is `x * scale - offset` for `x` in [0, 1], by colour.
+    pub(crate) fn from_affine(scale: [f64; 3], offset: [f64; 3]) -> Result<Self> {
+        let width = |colour: usize| 255.0 / scale[colour];
+        let colours = [0, 1, 2];
+        let mean = colours.map(|colour| (offset[colour] * width(colour)) as f32);
+        Self::new(mean, colours.map(|colour| width(colour) as f32))
+    }
+
     /// What is subtracted from pixels of 0 to 255.
     pub fn mean(&self) -> [f32; 3] {
         self.mean
@@ -107,6 +115,12 @@ mod tests {
         assert_eq!(Normalization::SIGNED.affine(), ([2.0; 3], [1.0; 3]));
         assert_eq!(Normalization::UNIT.affine(), ([1.0; 3], [0.0; 3]));
         assert_eq!(Normalization::from_slices(&[0.0], &[1.0]).unwrap().affine().0, [255.0; 3]);
+        for range in [Normalization::SIGNED, Normalization::UNIT, Normalization::BYTES] {
+            let (scale, offset) = range.affine();
+            let (scale, offset) = (scale.map(f64::from), offset.map(f64::from));
+            assert_eq!(Normalization::from_affine(scale, offset).unwrap(), range);
+        }
+        assert!(Normalization::from_affine([-1.0; 3], [0.0; 3]).is_err());
         assert_eq!(Normalization::SIGNED.to_string(), "values in [-1, 1]");
     }
 

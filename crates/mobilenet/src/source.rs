@@ -8,6 +8,7 @@
 mod checkpoint;
 mod conventions;
 mod functions;
+mod fused;
 mod graph_def;
 mod graphs;
 mod hub_module;
@@ -16,7 +17,7 @@ mod network;
 mod npz;
 mod onnx;
 pub(crate) mod safetensors;
-mod slim;
+pub(crate) mod slim;
 mod tfjs;
 mod tflite;
 
@@ -32,6 +33,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use crate::signature::{Scores, Signature};
 
+pub(crate) use conventions::replace_normalization;
 pub(crate) use graphs::Graphs;
 
 /// A model as its file describes it.

@@ -89,12 +89,27 @@ impl Layer {
         format!("{}/{leaf}", self.variable_scope())
     }
 
+    /// Its variables in slim's order of creation.
+    pub(crate) fn variables(&self) -> Vec<VariableSpec> {
+        layer_variables(self)
+    }
+
     pub(super) fn variable_scope(&self) -> String {
         match self.kind {
             LayerKind::Classifier => format!("{SCOPE}/Logits/{}", self.name),
             _ => format!("{SCOPE}/{}", self.name),
         }
     }
+}
+
+/// The depth multiplier of the network whose layers are so many output channels wide: those of the
+/// first convolution and of the pointwise ones, in order.
+pub(crate) fn depth_multiplier(widths: impl Iterator<Item = usize>) -> f64 {
+    // Widths are rounded down: the largest quotient is the smallest multiplier that gives them all.
+    let quotient = |((_, full), width): (&(usize, usize), usize)| width as f64 / *full as f64;
+    let narrowest = MIN_DEPTH as f64 / 1024.0;
+    let widths = GROUPS.iter().zip(widths).filter(|(_, width)| *width > MIN_DEPTH);
+    widths.map(quotient).fold(narrowest, f64::max)
 }
 
 /// Every convolution from image to logits.
@@ -164,4 +179,20 @@ pub(super) fn layer_variables(layer: &Layer) -> Vec<VariableSpec> {
         push("BatchNorm/moving_variance", Initializer::Ones, false);
     }
     variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_tell_the_multiplier() {
+        for multiplier in [0.25, 0.5, 0.75, 1.0, 0.35, 0.1, 1.4, 0.007] {
+            let built = layers(multiplier, [224, 224], None);
+            let wide = |layer: &&Layer| layer.kind != LayerKind::Depthwise;
+            let widths = built.iter().filter(wide).map(|layer| layer.output_channels);
+            let found = depth_multiplier(widths);
+            assert_eq!(layers(found, [224, 224], None), built, "{multiplier}: {found}");
+        }
+    }
 }

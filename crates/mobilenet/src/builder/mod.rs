@@ -14,6 +14,7 @@ mod variable;
 
 use mobilenet_formats::tensorflow::messages::MetaGraphDef;
 
+pub(crate) use architecture::depth_multiplier;
 pub use architecture::{Layer, LayerKind};
 pub use variable::{Initializer, VariableSpec};
 

@@ -209,7 +209,7 @@ fn run(workers: &mut [Worker], source: &Source) -> Outcome {
     })?;
     let Some(first) = workers.first() else { return Ok(Vec::new()) };
     let image = first.decode(&file).map_err(text)?;
-    workers.iter_mut().map(|worker| worker.logits(&image).map_err(text)).collect()
+    workers.iter_mut().map(|worker| worker.log_scores(&image).map_err(text)).collect()
 }
 
 impl Evaluated {

@@ -37,8 +37,11 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     let names: Vec<&str> = stored.names();
     let meta = meta_graph(wanted, &prefix)?;
     if slim::knows(names.iter().copied()) {
-        let mut about =
-            About { image_size: meta.as_ref().and_then(image_size), ..About::default() };
+        let mut about = About {
+            image_size: meta.as_ref().and_then(image_size),
+            normalization: meta.as_ref().and_then(super::conventions::hub_normalization),
+            ..About::default()
+        };
         let tensors = tensors(wanted, &stored, &mut about)?;
         return slim::source(wanted, &tensors, about);
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use mobilenet_engine::Graph;
 use mobilenet_formats::tensorflow::messages::{GraphDef, NodeDef, attr_value::Value};
-use mobilenet_formats::{DType, Limits, Tensor};
+use mobilenet_formats::{Limits, Tensor};
 
 use super::network::{Ends, Network, classes};
 use crate::builder::node::{Nodes, shape_proto};
@@ -124,13 +124,15 @@ fn own_normalisation(graph: &GraphDef, images: &str) -> Option<Normalization> {
         .filter(|node| node.op == "Const")
         .map(|node| (node.name.as_str(), node))
         .collect();
-    let (mut scale, mut shift, mut at, mut steps) = (1.0, 0.0, images.to_owned(), 0);
+    let (mut scale, mut shift, mut at, mut steps) = ([1.0; 3], [0.0; 3], images.to_owned(), 0);
     while let Some((op, value, next)) = affine_step(graph, &constants, &at) {
-        match op {
-            "Mul" => (scale, shift) = (scale * value, shift * value),
-            "RealDiv" => (scale, shift) = (scale / value, shift / value),
-            "Sub" => shift += value,
-            _ => shift -= value,
+        for ((scale, shift), value) in scale.iter_mut().zip(&mut shift).zip(value) {
+            match op {
+                "Mul" => (*scale, *shift) = (*scale * value, *shift * value),
+                "RealDiv" => (*scale, *shift) = (*scale / value, *shift / value),
+                "Sub" => *shift += value,
+                _ => *shift -= value,
+            }
         }
         at = next;
         steps += 1;
@@ -138,20 +140,31 @@ fn own_normalisation(graph: &GraphDef, images: &str) -> Option<Normalization> {
             return None;
         }
     }
-    let near = |a: f32, b: f32| (a - b).abs() <= 1e-3 * b.abs().max(1.0);
-    let centred = |width: f32| near(scale * width, 2.0) && near(shift, 1.0);
-    let unit = |width: f32| near(scale * width, 1.0) && near(shift, 0.0);
+    let near = |a: [f32; 3], b: f32| a.iter().all(|a| (a - b).abs() <= 1e-3 * b.abs().max(1.0));
+    let wide = |width: f32| scale.map(|scale| scale * width);
+    let centred = |width: f32| near(wide(width), 2.0) && near(shift, 1.0);
+    let unit = |width: f32| near(wide(width), 1.0) && near(shift, 0.0);
     match steps {
         0 => None,
         _ if centred(1.0) => Some(Normalization::UNIT),
         _ if centred(255.0) || unit(255.0) => Some(Normalization::BYTES),
+        // Each colour by its own mean and deviation, which is some part of the range of the pixels.
+        _ if own_of_colours(1.0, &scale, &shift) => Some(Normalization::UNIT),
+        _ if own_of_colours(255.0, &scale, &shift) => Some(Normalization::BYTES),
         _ => None,
     }
 }
 
+/// Whether colours differ in what is done to pixels from 0 to `width`, and all deviations are
+/// between a tenth and the whole of that.
+fn own_of_colours(width: f32, scale: &[f32; 3], shift: &[f32; 3]) -> bool {
+    let differ = shift.iter().any(|other| other != &shift[0]);
+    differ && scale.iter().all(|scale| (1.0..=10.0).contains(&(scale * width)))
+}
+
 /// Another normalisation in a graph that the builder wrote: the constants of `hub_input/Mul` and
 /// `hub_input/Sub`.
-pub(super) fn replace_normalization(graph: &mut GraphDef, range: Normalization) {
+pub(crate) fn replace_normalization(graph: &mut GraphDef, range: Normalization) {
     let (factor, offset) = range.affine();
     let mut nodes = Nodes::default();
     nodes.floats("hub_input/Mul/y", &factor);
@@ -163,12 +176,23 @@ pub(super) fn replace_normalization(graph: &mut GraphDef, range: Normalization) 
     }
 }
 
-/// The only user of `at` if it changes it by a scalar constant: its op, the constant, its name.
+/// The normalisation of a graph with the nodes that the builder, and TensorFlow Hub's exporters,
+/// write for it.
+pub(super) fn hub_normalization(graph: &GraphDef) -> Option<Normalization> {
+    let constant = |name: &str| {
+        let node = graph.node.iter().find(|node| node.name == name && node.op == "Const")?;
+        by_colour(node)
+    };
+    let (scale, offset) = (constant("hub_input/Mul/y")?, constant("hub_input/Sub/y")?);
+    Normalization::from_affine(scale.map(f64::from), offset.map(f64::from)).ok()
+}
+
+/// The only user of `at` if it changes it by a constant: its op, the constant by colour, its name.
 fn affine_step<'a>(
     graph: &'a GraphDef,
     constants: &HashMap<&str, &NodeDef>,
     at: &str,
-) -> Option<(&'a str, f32, String)> {
+) -> Option<(&'a str, [f32; 3], String)> {
     let first = format!("{at}:0");
     let mut users =
         graph.node.iter().filter(|node| node.input.iter().any(|i| *i == at || *i == first));
@@ -182,16 +206,20 @@ fn affine_step<'a>(
         return None;
     }
     let constant = constants.get((if swapped { a } else { b }).trim_end_matches(":0"))?;
-    Some((&user.op, scalar(constant)?, user.name.clone()))
+    Some((&user.op, by_colour(constant)?, user.name.clone()))
 }
 
-/// The value of a constant that is the same everywhere.
-fn scalar(node: &NodeDef) -> Option<f32> {
+/// The value of a constant of a few numbers.
+fn small(node: &NodeDef) -> Option<Tensor> {
     let Some(Value::Tensor(proto)) = &node.attr.get("value")?.value else { return None };
-    let value: Tensor = proto.to_tensor(&Limits { tensor_bytes: 64, ..Limits::default() }).ok()?;
-    debug_assert!(value.dtype() != DType::Resource);
-    match value.as_f32()? {
-        [first, rest @ ..] if rest.iter().all(|other| other == first) => Some(*first),
+    proto.to_tensor(&Limits { tensor_bytes: 64, ..Limits::default() }).ok()
+}
+
+/// The value of a constant for red, green and blue.
+fn by_colour(node: &NodeDef) -> Option<[f32; 3]> {
+    match *small(node)?.as_f32()? {
+        [first, ref rest @ ..] if rest.iter().all(|other| *other == first) => Some([first; 3]),
+        [red, green, blue] => Some([red, green, blue]),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
 use mobilenet_formats::tensorflow::{HubModule, MetaGraph, SavedModel};
 use mobilenet_formats::{DType, Limits, Tensor};
 
+use super::network::softmax_before;
 use super::{Candidate, Graphs, SAVED_MODEL, Source, Wanted, Weights, functions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::{Port, Scores, Signature};
@@ -45,15 +46,17 @@ pub(super) fn of_module(module: HubModule, wanted: &Wanted<'_>) -> Result<Source
     let tags = meta_graph.tags().to_vec();
     let module = Arc::new(module);
     let weights = Box::new(Variables(Arc::clone(&module)));
+    let graphs = Graphs::of_module(Arc::clone(&module), tags);
+    let scores = scores(&graphs, &signatures);
     Ok(Source {
         format: "",
-        graphs: Graphs::of_module(Arc::clone(&module), tags),
+        graphs,
         signatures,
         tag_sets,
         image_size,
         weights,
         hub_module: Some(module),
-        scores: Scores::Logits,
+        scores,
         labels: None,
         notes: Vec::new(),
     })
@@ -76,6 +79,31 @@ fn image_size(meta_graph: &MetaGraph) -> Result<Option<(usize, usize)>> {
 fn signatures(meta_graph: &MetaGraph) -> Result<Vec<Signature>> {
     let all = meta_graph.signatures()?.iter().map(|(name, def)| signature(name, def));
     all.collect()
+}
+
+/// What the classification answers: most modules give logits, some the softmax of them.
+fn scores(graphs: &Graphs, signatures: &[Signature]) -> Scores {
+    let named = |name: &str| signatures.iter().find(|signature| signature.name == name);
+    let found = match (named("image_classification"), named("image_feature_vector")) {
+        (None, None) => named("default").or(signatures.first()),
+        (classification, _) => classification,
+    };
+    let Some((signature, output)) = found.and_then(|all| Some((all, all.output("default")?)))
+    else {
+        return Scores::Logits;
+    };
+    // slim's modules say it: nothing of the graph need be read.
+    let is_logits = |port: &Port| port.key.ends_with("/Logits") && port.tensor == output.tensor;
+    if signature.outputs.iter().any(is_logits) {
+        return Scores::Logits;
+    }
+    // What is damaged is said when it is to run.
+    let Ok(graph) = graphs.part(&[&output.tensor]) else { return Scores::Logits };
+    let softmax = graph.tensor(&output.tensor).ok().and_then(|t| softmax_before(&graph, t));
+    match softmax {
+        Some(_) => Scores::Probabilities,
+        None => Scores::Logits,
+    }
 }
 
 fn signature(name: &str, def: &SignatureDef) -> Result<Signature> {

@@ -10,8 +10,8 @@ use mobilenet_formats::tensorflow::messages::GraphDef;
 use mobilenet_formats::{DType, Tensor};
 use mobilenet_vision::Labels;
 
-use super::conventions;
 use super::{Source, Wanted, Weights};
+use super::{conventions, fused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use crate::signature::{Port, Scores, Signature};
@@ -55,6 +55,7 @@ impl Network {
 
     /// The network with normalisation in front and the signatures of a hub module.
     pub(crate) fn into_source(mut self, wanted: &Wanted<'_>) -> Result<Source> {
+        fused::write_out(&mut self.graph);
         let images = conventions::normalise(&mut self, wanted.normalization)?;
         let mut graph = Graph::import(&self.graph)?;
         let images = TensorId::from(graph.find(&images).ok_or_else(|| no_images(&images))?);
@@ -108,6 +109,8 @@ pub(super) struct Ends {
     others: Vec<(String, TensorId)>,
 }
 
+/// Activations of MobileNet V1.
+const SLIM_ACTIVATIONS: usize = 27;
 /// Ops that only move or name values.
 const PASSING: [&str; 5] = ["Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient"];
 /// Ops that round values to those of 8 bits.
@@ -128,13 +131,20 @@ impl Ends {
         let head = scored.and_then(|scored| head_before(graph, scored));
         let mut ends = Ends { classification: None, scores, features: None, others: Vec::new() };
         match &network.points {
-            Some(points) => ends.name_points(graph, points)?,
+            Some(points) => {
+                ends.name_points(graph, points)?;
+                ends.name_slim_s(graph, &reachable, output);
+            }
             None => ends.name_activations(graph, &reachable, output),
         }
         match (scored, head) {
             (Some(scored), Some(head)) => {
                 let features = back_over(graph, input(graph, head).unwrap_or(scored), &PASSING);
                 ends.features = rows(graph, features, "feature_vector")?;
+                ends.classification = rows(graph, scored, "logits")?;
+            }
+            // Scores all the same, by other means than a product with weights.
+            (Some(scored), None) if softmax.is_some() => {
                 ends.classification = rows(graph, scored, "logits")?;
             }
             _ => ends.features = pooled(graph, output)?,
@@ -165,11 +175,25 @@ impl Ends {
         Ok(())
     }
 
+    /// The end points of a network of floats that is slim's, besides those the file names.
+    fn name_slim_s(&mut self, graph: &Graph, reachable: &[NodeId], output: TensorId) {
+        let op = |id: &NodeId| graph.node(*id).op_name.as_str();
+        let rounded = reachable.iter().any(|id| ROUNDING.contains(&op(id)));
+        let activations = reachable.iter().filter(|id| op(id) == "Relu6").count();
+        if !rounded && activations == SLIM_ACTIVATIONS {
+            self.name_activations(graph, reachable, output);
+        }
+    }
+
     /// End points: slim's names where there are as many activations as MobileNet V1 has, else those
     /// of the nodes.
     fn name_activations(&mut self, graph: &Graph, reachable: &[NodeId], output: TensorId) {
+        let needed: HashSet<NodeId> =
+            graph.needed(&[output], &[]).unwrap_or_default().into_iter().collect();
         let is_activation = |id: &&NodeId| {
-            ["Relu", "Relu6"].contains(&graph.node(**id).op_name.as_str()) && **id != output.node
+            ["Relu", "Relu6"].contains(&graph.node(**id).op_name.as_str())
+                && **id != output.node
+                && needed.contains(*id)
         };
         let all: Vec<NodeId> = reachable.iter().filter(is_activation).copied().collect();
         let slim = |place: usize| match (place, place % 2) {
@@ -178,7 +202,11 @@ impl Ends {
             _ => format!("MobilenetV1/Conv2d_{}_pointwise", place / 2),
         };
         let named = all.iter().enumerate().map(|(place, &id)| {
-            let key = if all.len() == 27 { slim(place) } else { graph.node(id).name.clone() };
+            let key = if all.len() == SLIM_ACTIVATIONS {
+                slim(place)
+            } else {
+                graph.node(id).name.clone()
+            };
             (key, TensorId::from(id))
         });
         self.others.extend(named);
@@ -269,7 +297,7 @@ fn back_over(graph: &Graph, mut tensor: TensorId, ops: &[&str]) -> TensorId {
     tensor
 }
 
-fn softmax_before(graph: &Graph, output: TensorId) -> Option<NodeId> {
+pub(super) fn softmax_before(graph: &Graph, output: TensorId) -> Option<NodeId> {
     let node = skip(graph, output).node;
     (graph.node(node).op_name == "Softmax").then_some(node)
 }

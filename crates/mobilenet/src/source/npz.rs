@@ -1,12 +1,13 @@
 //! NumPy archives as a [`Source`]: MobileNet V1's weights by slim's, Keras's or timm's names, and the
-//! size of the images as the array `image_size`.
+//! size and normalisation of the images as the arrays `image_size`, `image_mean` and `image_std`.
 
-use mobilenet_formats::npy;
+use mobilenet_formats::{Tensor, npy};
 
-use super::safetensors::IMAGE_SIZE;
+use super::safetensors::{IMAGE_DEVIATION, IMAGE_MEAN, IMAGE_SIZE};
 use super::slim::{self, About};
 use super::{Candidate, Source, Wanted};
 use crate::error::Result;
+use crate::normalization::Normalization;
 
 /// Whether the file is a zip of arrays.
 pub(super) fn is(file: &Candidate<'_>) -> bool {
@@ -21,5 +22,12 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
         &[height, width] => Some([usize::try_from(height).ok()?, usize::try_from(width).ok()?]),
         _ => None,
     });
-    slim::source(wanted, &arrays, About { image_size, ..About::default() })
+    let normalization = match (arrays.remove(IMAGE_MEAN), arrays.remove(IMAGE_DEVIATION)) {
+        (Some(mean), Some(deviation)) => {
+            let numbers = |array: &Tensor| array.as_f32().map(<[f32]>::to_vec).unwrap_or_default();
+            Some(Normalization::from_slices(&numbers(&mean), &numbers(&deviation))?)
+        }
+        _ => None,
+    };
+    slim::source(wanted, &arrays, About { image_size, normalization, ..About::default() })
 }

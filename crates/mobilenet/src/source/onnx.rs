@@ -3,9 +3,10 @@
 //!
 //! ONNX keeps images as `[n, c, h, w]`, this engine as `[n, h, w, c]`. Nothing is transposed when it
 //! runs: a tensor whose file says NCHW is held as NHWC and marked so, and a `Transpose` between the
-//! two only changes the mark.
+//! two only changes the mark. Our own files hold the names of the classes in their metadata.
 
 mod operators;
+mod sizes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +14,10 @@ use std::sync::Arc;
 use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::onnx::{self, DimensionValue, GraphProto, NodeProto, ValueInfoProto};
 use mobilenet_formats::{DType, Tensor};
+use mobilenet_vision::Labels;
 
 use super::network::Network;
+use super::safetensors::LABELS;
 use super::{Candidate, Source, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,6 +29,8 @@ pub(super) fn is(file: &Candidate<'_>) -> bool {
 /// Reads the model; external data only from beside it.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let model = onnx::read(file.bytes, wanted.limits)?;
+    let labels = model.metadata_props.iter().find(|entry| entry.key == LABELS);
+    let labels = labels.map(|entry| Labels::parse(entry.value.as_bytes())).transpose()?;
     let graph = model.graph.unwrap_or_default();
     let mut importer = Importer::default();
     for constant in &graph.initializer {
@@ -40,8 +45,16 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
             Error::because(ErrorKind::Format, message, error)
         })?;
     }
+    // Of several outputs the network's own rules tell which answers.
+    let output = match graph.output.as_slice() {
+        [only] => match importer.values.get(&only.name) {
+            Some(Value::Computed { tensor, .. }) => Some(importer.graph.tensor_name(*tensor)),
+            _ => return Err(unsupported(format!("its output `{}` is not computed", only.name))),
+        },
+        _ => None,
+    };
     let network = Network::new(importer.graph.to_graph_def());
-    Network { images: Some(images), ..network }.into_source(wanted)
+    Network { images: Some(images), output, labels, ..network }.into_source(wanted)
 }
 
 /// What an ONNX name stands for.
@@ -53,8 +66,8 @@ enum Value {
         tensor: TensorId,
         channels_first: bool,
     },
-    /// The shape of a tensor, as numbers.
-    ShapeOf(TensorId),
+    /// Some of the sizes of tensors; `None` for what the caller decides.
+    Sizes(Vec<Option<i64>>),
 }
 
 /// The graph so far.
@@ -164,6 +177,18 @@ impl Importer {
         self.graph.fact(tensor).shape.dim(axis)
     }
 
+    /// The size of each dimension of `tensor`, in the file's order.
+    fn sizes(&self, tensor: TensorId, channels_first: bool) -> Result<Vec<Option<i64>>> {
+        let shape = &self.graph.fact(tensor).shape;
+        let dims = shape.dims().ok_or_else(|| unsupported("a tensor of unknown rank"))?;
+        let size = |dim: &Option<usize>| dim.and_then(|dim| i64::try_from(dim).ok());
+        let mut sizes: Vec<Option<i64>> = dims.iter().map(size).collect();
+        if channels_first && sizes.len() > 2 {
+            sizes[1..].rotate_right(1);
+        }
+        Ok(sizes)
+    }
+
     /// Channels of an NHWC tensor of one pixel.
     fn one_pixel(&self, tensor: TensorId) -> Option<usize> {
         let shape = &self.graph.fact(tensor).shape;
@@ -239,8 +264,8 @@ impl Call<'_> {
             return Ok(None);
         }
         let value = self.constant(place)?;
-        let wrong = || unsupported(format!("input {place} is {}, int64 wanted", value.dtype()));
-        Ok(Some(value.as_i64().ok_or_else(wrong)?.to_vec()))
+        let wrong = || unsupported(format!("input {place} is {}, integers wanted", value.dtype()));
+        sizes::integers(value).map(Some).ok_or_else(wrong)
     }
 
     fn attribute(&self, name: &str) -> Option<&onnx::AttributeProto> {

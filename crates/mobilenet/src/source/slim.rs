@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use mobilenet_formats::tensorflow::messages::{AttrValue, GraphDef, MetaGraphDef, attr_value};
 use mobilenet_formats::tensorflow::{HubModule, SavedModel};
 use mobilenet_formats::{DType, Tensor};
+use mobilenet_vision::Labels;
 
 use super::{Source, Wanted, hub_module};
 use crate::builder::node::Nodes;
-use crate::builder::{BATCH_NORM_EPSILON, LayerKind, MobilenetV1};
+use crate::builder::{BATCH_NORM_EPSILON, LayerKind, MobilenetV1, depth_multiplier};
 use crate::error::{Error, ErrorKind, Result};
+use crate::normalization::Normalization;
 
 /// Tensors of a file by name.
 pub(super) type Tensors = BTreeMap<String, Tensor>;
@@ -134,11 +136,13 @@ fn timm(layer: &str, part: Part) -> String {
 pub(super) struct About {
     /// `[height, width]`
     pub(super) image_size: Option<[usize; 2]>,
+    pub(super) normalization: Option<Normalization>,
+    pub(super) labels: Option<Labels>,
     pub(super) notes: Vec<String>,
 }
 
 /// Whether the tensors are those of a MobileNet V1 under a known naming.
-pub(super) fn knows<'a>(names: impl Iterator<Item = &'a str> + Clone) -> bool {
+pub(crate) fn knows<'a>(names: impl Iterator<Item = &'a str> + Clone) -> bool {
     naming(names).is_some()
 }
 
@@ -160,23 +164,24 @@ pub(super) fn source(wanted: &Wanted<'_>, tensors: &Tensors, mut about: About) -
         Error::new(ErrorKind::Format, message)
     })?;
     let network = network(naming, tensors, &mut about)?;
+    let normalization = wanted.normalization.or(about.normalization);
     let mut model = SavedModel::default();
     for mut graph in [network.inference_graph(), network.training_graph()] {
-        adapt(&mut graph, naming, wanted);
+        adapt(&mut graph, naming, normalization);
         model.push_meta_graph(graph);
     }
     for layer in network.layers() {
         let values = layer_values(naming, tensors, &layer.name, layer.kind, layer.kernel_shape())?;
         values.into_iter().for_each(|(name, value)| model.set_variable(name, value));
     }
-    if wanted.normalization.is_none() {
+    if normalization.is_none() {
         about.notes.push(
             "weights alone do not say which pixel values they want: [-1, 1] assumed, as MobileNet \
              V1 was published; --mean and --std override it"
                 .into(),
         );
     }
-    match network.classes {
+    match network.classes.filter(|_| about.labels.is_none()) {
         Some(1001) => {
             about.notes.push("1001 classes: ImageNet's assumed, `background` first".into())
         }
@@ -186,21 +191,26 @@ pub(super) fn source(wanted: &Wanted<'_>, tensors: &Tensors, mut about: About) -
         _ => {}
     }
     let source = hub_module::of_module(HubModule::new(model), wanted)?;
-    Ok(Source { notes: about.notes, ..source })
+    Ok(Source { notes: about.notes, labels: about.labels, ..source })
 }
 
 /// Depth multiplier and classes by the shapes.
 fn network(naming: &Naming, tensors: &Tensors, about: &mut About) -> Result<MobilenetV1> {
-    let stem = find(naming, tensors, "Conv2d_13_pointwise", Part::Kernel)?;
-    let last = kernel(naming, stem, LayerKind::Pointwise)?;
-    let channels = last.shape().last().copied().unwrap_or(0);
+    let mut widths = Vec::new();
+    for layer in MobilenetV1::new(1.0, [32, 32]).layers() {
+        if [LayerKind::Convolution, LayerKind::Pointwise].contains(&layer.kind) {
+            let stored = find(naming, tensors, &layer.name, Part::Kernel)?;
+            let kernel = kernel(naming, stored, layer.kind)?;
+            widths.push(kernel.shape().last().copied().unwrap_or(0));
+        }
+    }
     let size = about.image_size.unwrap_or_else(|| {
         about.notes.push("weights alone do not say a size of images: 224x224 assumed".into());
         [224, 224]
     });
     let biases = tensors.get(&(naming.of)(CLASSIFIER, Part::Bias));
     let classes = biases.map(|biases| biases.len());
-    Ok(MobilenetV1 { classes, ..MobilenetV1::new(channels as f64 / 1024.0, size) })
+    Ok(MobilenetV1 { classes, ..MobilenetV1::new(depth_multiplier(widths.into_iter()), size) })
 }
 
 fn find<'a>(naming: &Naming, tensors: &'a Tensors, layer: &str, part: Part) -> Result<&'a Tensor> {
@@ -294,12 +304,12 @@ fn rescaled(naming: &Naming, gamma: &Tensor, variance: &Tensor) -> Tensor {
 }
 
 /// Borders and normalisation as the file's network has them.
-fn adapt(graph: &mut MetaGraphDef, naming: &Naming, wanted: &Wanted<'_>) {
+fn adapt(graph: &mut MetaGraphDef, naming: &Naming, normalization: Option<Normalization>) {
     let Some(graph) = &mut graph.graph_def else { return };
     if naming.symmetric {
         pad_symmetrically(graph);
     }
-    if let Some(normalization) = wanted.normalization {
+    if let Some(normalization) = normalization.filter(|range| *range != Normalization::SIGNED) {
         super::conventions::replace_normalization(graph, normalization);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mobilenet_engine::{Attributes, TensorId};
 use mobilenet_formats::{DType, Tensor};
 
-use super::{Call, Importer, Value, unsupported};
+use super::{Call, Importer, Value, sizes, unsupported};
 use crate::error::Result;
 
 type Import = fn(&mut Importer, &Call<'_>) -> Result<Value>;
@@ -17,22 +17,27 @@ pub(super) const OPERATORS: &[(&str, Import)] = &[
     ("BatchNormalization", batch_norm),
     ("Cast", same),
     ("Clip", clip),
+    ("Concat", sizes::concat),
     ("Constant", constant),
     ("Conv", conv),
     ("Div", |importer, call| arithmetic(importer, call, "RealDiv")),
     ("Dropout", same),
     ("Flatten", flatten),
+    ("Gather", sizes::gather),
     ("Gemm", gemm),
     ("GlobalAveragePool", global_average_pool),
     ("Identity", same),
     ("MatMul", mat_mul),
+    ("Max", |importer, call| bound(importer, call, "Maximum")),
     ("MaxPool", |importer, call| pool(importer, call, "MaxPool")),
+    ("Min", |importer, call| bound(importer, call, "Minimum")),
     ("Mul", |importer, call| arithmetic(importer, call, "Mul")),
     ("Pad", pad),
     ("ReduceMean", reduce_mean),
     ("Relu", |importer, call| activation(importer, call, "Relu")),
     ("Reshape", reshape),
-    ("Shape", shape_of),
+    ("Shape", sizes::shape_of),
+    ("Slice", sizes::slice),
     ("Softmax", softmax),
     ("Squeeze", squeeze),
     ("Sub", |importer, call| arithmetic(importer, call, "Sub")),
@@ -53,9 +58,18 @@ fn same(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
 }
 
 fn constant(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
-    let value = call.attribute("value").and_then(|attribute| attribute.t.as_ref());
-    let Some(value) = value else { return Err(unsupported("a constant that is no tensor")) };
-    Ok(Value::Constant(Arc::new(value.to_tensor(call.wanted.files, call.wanted.limits)?)))
+    let [attribute] = call.node.attribute.as_slice() else {
+        return Err(unsupported("a constant of more than one value, or none"));
+    };
+    let value = match (attribute.name.as_str(), &attribute.t) {
+        ("value", Some(value)) => value.to_tensor(call.wanted.files, call.wanted.limits)?,
+        ("value_float", _) => Tensor::new([], vec![attribute.f.unwrap_or_default()])?,
+        ("value_floats", _) => Tensor::vector(attribute.floats.clone()),
+        ("value_int", _) => Tensor::new([], vec![attribute.i.unwrap_or_default()])?,
+        ("value_ints", _) => Tensor::vector(attribute.ints.clone()),
+        (name, _) => return Err(unsupported(format!("a constant by its attribute {name:?}"))),
+    };
+    Ok(Value::Constant(Arc::new(value)))
 }
 
 fn activation(importer: &mut Importer, call: &Call<'_>, op: &str) -> Result<Value> {
@@ -64,20 +78,53 @@ fn activation(importer: &mut Importer, call: &Call<'_>, op: &str) -> Result<Valu
 }
 
 fn clip(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
-    let bound = |place: usize, name: &str, default: f32| -> Result<f32> {
+    let limit = |place: usize, name: &str, default: f32| -> Result<f32> {
         match call.has(place) {
             true => Ok(call.floats(place)?.1.first().copied().unwrap_or(default)),
             false => Ok(call.number(name, default)),
         }
     };
-    let (low, high) = (bound(1, "min", f32::NEG_INFINITY)?, bound(2, "max", f32::INFINITY)?);
+    let (low, high) = (limit(1, "min", f32::NEG_INFINITY)?, limit(2, "max", f32::INFINITY)?);
     if (low, high) == (0.0, 6.0) {
         return activation(importer, call, "Relu6");
     }
     if low == 0.0 && high >= f32::MAX {
         return activation(importer, call, "Relu");
     }
-    Err(unsupported(format!("clips to [{low}, {high}]: only relu and relu6 are supported")))
+    let (mut x, channels_first) = call.computed(0)?;
+    for (op, limit, wide) in
+        [("Maximum", low, low <= f32::MIN), ("Minimum", high, high >= f32::MAX)]
+    {
+        if !wide {
+            let limit = importer.constant(call, op, &Tensor::new([], vec![limit])?)?;
+            x = importer.float(call, op, &[x, limit])?;
+        }
+    }
+    Ok(Value::Computed { tensor: x, channels_first })
+}
+
+/// The larger or smaller of a tensor and a number; 6 at most after relu is relu6.
+fn bound(importer: &mut Importer, call: &Call<'_>, op: &str) -> Result<Value> {
+    let place = match call.input(0)? {
+        Value::Constant(_) => 0,
+        _ => 1,
+    };
+    let (x, channels_first) = call.computed(1 - place)?;
+    let (_, values) = call.floats(place)?;
+    let (&[limit], 2) = (values, call.inputs.len()) else {
+        return Err(unsupported("more than a tensor and one number"));
+    };
+    let relu = importer.graph.node(x.node);
+    let before = relu.inputs.first().copied().filter(|_| relu.op_name == "Relu");
+    let tensor = match (op, limit, before) {
+        ("Minimum", 6.0, Some(before)) => importer.float(call, "Relu6", &[before])?,
+        ("Maximum", 0.0, _) => importer.float(call, "Relu", &[x])?,
+        _ => {
+            let limit = importer.constant(call, "limit", &Tensor::new([], vec![limit])?)?;
+            importer.float(call, op, &[x, limit])?
+        }
+    };
+    Ok(Value::Computed { tensor, channels_first })
 }
 
 /// A const kernel `[o, i, h, w]` turned to `[h, w, i, o]`, for depthwise to `[h, w, c, m]`.
@@ -175,18 +222,35 @@ fn bordered(
 }
 
 fn pad(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
-    let x = call.image(0)?;
+    let (x, channels_first) = call.computed(0)?;
     let zero = match call.has(2) {
         true => call.floats(2)?.1.first().is_none_or(|value| *value == 0.0),
         false => call.number("value", 0.0) == 0.0,
     };
-    let pads = call.ints("pads", 1)?.unwrap_or_default();
-    match (call.text("mode").as_str(), zero, pads.as_slice()) {
-        ("" | "constant", true, &[0, 0, top, left, 0, 0, bottom, right]) => {
-            image(bordered(importer, call, x, [top, left, bottom, right])?)
-        }
-        (mode, _, pads) => Err(unsupported(format!("mode {mode:?} with pads {pads:?}"))),
+    let given = call.ints("pads", 1)?.unwrap_or_default();
+    let axes = match call.has(3) {
+        true => normal(&call.ints("axes", 3)?.unwrap_or_default()),
+        false => vec![0, 1, 2, 3],
+    };
+    let mode = call.text("mode");
+    let odd = || unsupported(format!("mode {mode:?} with pads {given:?} of axes {axes:?}"));
+    let mut pads = [[0i64; 2]; 4];
+    if given.len() != 2 * axes.len() || !["", "constant"].contains(&mode.as_str()) || !zero {
+        return Err(odd());
     }
+    for (place, &axis) in axes.iter().enumerate() {
+        let both = usize::try_from(axis).ok().and_then(|axis| pads.get_mut(axis));
+        *both.ok_or_else(odd)? = [given[place], given[place + axes.len()]];
+    }
+    let (height, width, others) = match channels_first {
+        true => (pads[2], pads[3], [pads[0], pads[1]]),
+        false => (pads[1], pads[2], [pads[0], pads[3]]),
+    };
+    if others != [[0; 2]; 2] {
+        return Err(odd());
+    }
+    let tensor = bordered(importer, call, x, [height[0], width[0], height[1], width[1]])?;
+    Ok(Value::Computed { tensor, channels_first })
 }
 
 fn pool(importer: &mut Importer, call: &Call<'_>, op: &str) -> Result<Value> {
@@ -227,14 +291,20 @@ fn mean(
 fn reduce_mean(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
     let (x, channels_first) = call.computed(0)?;
     let keep = call.int("keepdims", 1) != 0;
-    let axes = normal(&call.ints("axes", 1)?.unwrap_or_default());
-    match (channels_first, axes.as_slice()) {
-        (true, [2, 3]) | (false, [1, 2]) => {
-            let tensor = mean(importer, call, x, &[1, 2], keep)?;
-            Ok(Value::Computed { tensor, channels_first: channels_first && keep })
-        }
-        (_, axes) => Err(unsupported(format!("the mean over axes {axes:?}"))),
-    }
+    let given = call.ints("axes", 1)?.unwrap_or_default();
+    let rank = importer.graph.fact(x).shape.rank().unwrap_or(0) as i64;
+    let odd = || unsupported(format!("the mean over axes {given:?} of rank {rank}"));
+    // Rows and columns, one after the other or at once; never images or channels.
+    let axes = given.iter().map(|&axis| {
+        let axis = if axis < 0 { axis + rank } else { axis };
+        let axis = if channels_first { axis - 1 } else { axis };
+        i32::try_from(axis).ok().filter(|axis| (1..rank - 1).contains(&i64::from(*axis)))
+    });
+    let axes: Vec<i32> =
+        axes.collect::<Option<_>>().filter(|all: &Vec<i32>| !all.is_empty()).ok_or_else(odd)?;
+    let tensor = mean(importer, call, x, &axes, keep)?;
+    let left = if keep { rank } else { rank - axes.len() as i64 };
+    Ok(Value::Computed { tensor, channels_first: channels_first && left > 2 })
 }
 
 /// Axes of a tensor of rank 4, counted from the front and sorted.
@@ -331,27 +401,31 @@ fn product(
     x: TensorId,
     transposed: bool,
 ) -> Result<TensorId> {
-    let weights = call.constant(1)?;
-    let weights = importer.constant(call, "weights", weights)?;
-    let attributes =
-        Attributes::new().with_dtype("T", DType::F32).with_bool("transpose_b", transposed);
-    importer.add(call.name(), "MatMul", attributes, &[x, weights])
-}
-
-fn shape_of(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
-    Ok(Value::ShapeOf(call.computed(0)?.0))
+    let mut weights = call.constant(1)?.clone();
+    if transposed {
+        weights = sizes::turned(&weights, &[1, 0])?;
+    }
+    let weights = importer.constant(call, "weights", &weights)?;
+    importer.float(call, "MatMul", &[x, weights])
 }
 
 fn reshape(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
-    let (x, channels_first) = call.computed(0)?;
-    if let Value::ShapeOf(other) = call.input(1)? {
-        let (shape, other) = (&importer.graph.fact(x).shape, &importer.graph.fact(*other).shape);
-        if shape == other && shape.rank().is_some() {
-            return call.input(0).cloned();
-        }
-        return Err(unsupported(format!("from {shape} to the computed shape {other}")));
+    if let Value::Constant(value) = call.input(0)? {
+        return sizes::constant_of(value, &call.ints("shape", 1)?.unwrap_or_default());
     }
-    let target = call.ints("shape", 1)?.unwrap_or_default();
+    let (x, channels_first) = call.computed(0)?;
+    let target = match (call.attribute("shape"), call.inputs.get(1)) {
+        (None, Some(Some(Value::Sizes(sizes)))) => {
+            if *sizes == importer.sizes(x, channels_first)? {
+                return call.input(0).cloned();
+            }
+            sizes.iter().map(|size| size.unwrap_or(-1)).collect()
+        }
+        _ => call.ints("shape", 1)?.unwrap_or_default(),
+    };
+    if target.iter().filter(|&&dim| dim == -1).count() > 1 {
+        return Err(unsupported(format!("to {target:?}: more than one dimension is open")));
+    }
     match (channels_first, target.as_slice(), importer.one_pixel(x)) {
         (true, [_, _, 1, 1], Some(_)) => image(x),
         (true, [_, _], Some(channels)) => rows(importer, call, x, channels),
@@ -410,8 +484,14 @@ fn flatten(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
 }
 
 fn squeeze(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
+    if let Value::Sizes(_) = call.input(0)? {
+        return call.input(0).cloned();
+    }
     let (x, channels_first) = call.computed(0)?;
-    let axes = normal(&call.ints("axes", 1)?.unwrap_or_default());
+    let axes = match (call.ints("axes", 1)?, importer.one_pixel(x)) {
+        (None, Some(channels)) => return rows(importer, call, x, channels),
+        (axes, _) => normal(&axes.unwrap_or_default()),
+    };
     match (channels_first, axes.as_slice()) {
         (true, [2, 3]) | (false, [1, 2]) => {
             let attributes =
@@ -423,10 +503,21 @@ fn squeeze(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
 }
 
 fn unsqueeze(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
+    match call.input(0)? {
+        Value::Sizes(_) => return call.input(0).cloned(),
+        // Numbers of sizes: a scalar and a vector of one are the same here.
+        Value::Constant(value) if value.len() == 1 => return sizes::constant_of(value, &[1]),
+        _ => {}
+    }
     let (x, channels_first) = call.computed(0)?;
     let axes = normal(&call.ints("axes", 1)?.unwrap_or_default());
     match (channels_first, axes.as_slice()) {
         (false, [2, 3]) => pixel(importer, call, x),
+        (false, [1, 2]) => {
+            let channels = importer.dim(x, 1).and_then(|channels| i32::try_from(channels).ok());
+            let channels = channels.ok_or_else(|| unsupported("an unknown number of channels"))?;
+            plain(reshaped(importer, call, x, &[-1, 1, 1, channels])?)
+        }
         (_, axes) => Err(unsupported(format!("axes {axes:?}"))),
     }
 }
@@ -436,7 +527,7 @@ fn softmax(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
     let rank = importer.graph.fact(x).shape.rank();
     match (call.int("axis", -1), channels_first, rank) {
         (1 | -1, false, Some(2)) => {}
-        (1, true, _) if importer.one_pixel(x).is_some() => {}
+        (1, true, _) | (3 | -1, false, _) if importer.one_pixel(x).is_some() => {}
         (axis, _, rank) => return Err(unsupported(format!("axis {axis} of rank {rank:?}"))),
     }
     let tensor = importer.float(call, "Softmax", &[x])?;
@@ -444,8 +535,11 @@ fn softmax(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
 }
 
 fn transpose(importer: &mut Importer, call: &Call<'_>) -> Result<Value> {
-    let (x, channels_first) = call.computed(0)?;
     let perm = call.attribute("perm").map_or(&[][..], |found| &found.ints);
+    if let Value::Constant(value) = call.input(0)? {
+        return Ok(Value::Constant(Arc::new(sizes::turned(value, perm)?)));
+    }
+    let (x, channels_first) = call.computed(0)?;
     match (perm, channels_first, importer.one_pixel(x)) {
         ([0, 3, 1, 2], false, _) => image(x),
         ([0, 2, 3, 1], true, _) => plain(x),
