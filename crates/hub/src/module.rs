@@ -121,6 +121,12 @@ impl ModuleDir {
         Self::new(handle, Files::Memory(files), None)
     }
 
+    /// A module whose files are in memory: those of a folder, or the file `main` and what belongs to
+    /// it. The handle is what it is called in messages.
+    pub fn of_memory(handle: Handle, files: MemoryFiles, main: Option<&str>) -> Self {
+        Self::new(handle, Files::Memory(files), main.map(str::to_owned))
+    }
+
     fn new(handle: Handle, files: Files, main: Option<String>) -> Self {
         ModuleDir(Arc::new(Inner { handle, files, main, checksum: OnceLock::new() }))
     }

@@ -56,7 +56,7 @@ pub use signature::{Port, Scores, Signature};
 pub use step::TrainingStep;
 
 pub use mobilenet_engine::{Graph, Node, Plan, StepInfo, Summary};
-pub use mobilenet_formats::{DType, FileSource, Limits, Tensor, TensorData, npy};
+pub use mobilenet_formats::{DType, FileSource, Limits, MemoryFiles, Tensor, TensorData, npy};
 pub use mobilenet_hub::{
     Cache, CacheEntry, EntryState, Handle, Hub, HubOptions, ModuleDir, ModuleFile, Progress,
 };

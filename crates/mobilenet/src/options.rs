@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mobilenet_formats::Limits;
-use mobilenet_hub::{Handle, Hub, HubOptions, Progress};
+use mobilenet_formats::{Limits, MemoryFiles};
+use mobilenet_hub::{Handle, Hub, HubOptions, ModuleDir, Progress};
 use mobilenet_kernels::{Isa, Precision};
 
 use crate::embedded::EMBEDDED;
@@ -147,5 +147,25 @@ impl ModuleOptions {
         let files = hub.resolve(&Handle::parse(handle)?)?;
         self.tuning = (!self.untuned).then(|| TuningFile::of_this_cpu(hub.cache_dir()));
         Module::read(files, &self.limits, &self)
+    }
+
+    /// The module of files in memory: those of a folder, or the file `main` and what belongs to it,
+    /// of any format that [`Self::load`] reads but archives.
+    ///
+    /// ```
+    /// use mobilenet::{ExportFormat, Module};
+    ///
+    /// let module = Module::load("embedded:default")?;
+    /// let files = module.export(ExportFormat::Onnx, "model.onnx")?;
+    /// let again = Module::options().load_files(files, Some("model.onnx"))?;
+    /// assert_eq!(again.format(), "ONNX model");
+    /// # Ok::<(), mobilenet::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_files(self, files: MemoryFiles, main: Option<&str>) -> Result<Module> {
+        let handle = Handle::from_path(main.unwrap_or("memory"));
+        Module::read(ModuleDir::of_memory(handle, files, main), &self.limits, &self)
     }
 }
