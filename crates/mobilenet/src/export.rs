@@ -4,6 +4,8 @@
 mod bare;
 mod frozen;
 mod onnx;
+mod saver;
+mod slim;
 pub mod tflite;
 
 use std::collections::BTreeMap;
@@ -19,14 +21,19 @@ use mobilenet_formats::tensorflow::messages::{
 };
 use mobilenet_formats::tensorflow::{BundleWriter, HubModule, SavedModel};
 use mobilenet_formats::{MemoryFiles, Tensor, npy, safetensors};
+use mobilenet_vision::Labels;
 use prost::Message as _;
 
 pub(crate) use bare::Bare;
+use slim::Slim;
 use tflite::WeightType;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::module::Module;
+use crate::normalization::Normalization;
 use crate::signature::{Port, Signature};
+use crate::source::safetensors as keys;
+use crate::source::slim::knows as slim_names;
 
 /// A format that [`Module::export`] writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +43,8 @@ pub enum ExportFormat {
     HubModule,
     /// The same as a `.tar.gz`.
     HubArchive,
-    /// A SavedModel that TensorFlow 2 loads: `serving_default`, tag `serve`, weights as constants.
+    /// A SavedModel that TensorFlow 2 loads: `serving_default`, tag `serve`; with variables if the
+    /// module has them or is a MobileNet V1, else with constants.
     SavedModel,
     /// One `GraphDef` with the weights as constants.
     FrozenGraph,
@@ -158,6 +166,14 @@ impl Module {
     }
 }
 
+/// Where a module's labels are among its files.
+const LABELS: &str = "assets/labels.txt";
+
+/// One name a line.
+fn lines(labels: &Labels) -> String {
+    labels.iter().map(|label| format!("{label}\n")).collect()
+}
+
 fn one(name: &str, bytes: Vec<u8>) -> MemoryFiles {
     let mut files = MemoryFiles::default();
     files.insert(name, bytes);
@@ -173,11 +189,24 @@ fn below(name: &str, inner: &MemoryFiles) -> MemoryFiles {
     files
 }
 
-/// The module itself, or one of the frozen graph for other files.
+/// The module itself; for other files one that can be trained if they hold a MobileNet V1, else
+/// one of the frozen graph.
 fn hub(module: &Module) -> Result<MemoryFiles> {
-    if let Some(own) = module.hub_module() {
-        return Ok(own.to_files()?);
+    // A SavedModel for serving has no graph without tags, which is what a hub module is for.
+    let own = module.hub_module().filter(|own| own.meta_graph(&[]).is_ok());
+    let (mut hub, labels) = match (own, own.is_none().then(|| Slim::of(module))) {
+        (Some(own), _) => (own.clone(), module.labels_apart().cloned()),
+        (None, Some(Ok(slim))) => (HubModule::new(slim.hub_module()), module.own_labels()?),
+        (None, _) => (HubModule::new(frozen_module(module)?), module.own_labels()?),
+    };
+    if let Some(labels) = labels {
+        hub.saved_model_mut().set_file(LABELS, lines(&labels));
     }
+    Ok(hub.to_files()?)
+}
+
+/// A module of the frozen graph.
+fn frozen_module(module: &Module) -> Result<SavedModel> {
     let mut model = SavedModel::default();
     let mut graph = meta_graph(module, frozen::Keep::Every)?;
     let (height, width) = module.expected_image_size()?;
@@ -190,11 +219,7 @@ fn hub(module: &Module) -> Result<MemoryFiles> {
     let list = CollectionDef { kind: Some(collection_def::Kind::BytesList(list)) };
     graph.collection_def.insert("hub_module_attachments".into(), list);
     model.push_meta_graph(graph);
-    if let Some(labels) = module.own_labels()? {
-        let lines: Vec<&str> = labels.iter().collect();
-        model.set_file("assets/labels.txt", lines.join("\n") + "\n");
-    }
-    Ok(HubModule::new(model).to_files()?)
+    Ok(model)
 }
 
 fn hub_folder(module: &Module, name: &str) -> Result<MemoryFiles> {
@@ -243,11 +268,22 @@ fn info(port: &Port) -> TensorInfo {
     }
 }
 
+/// The graph with its variables where they are a hub module's or slim's, else with constants.
 fn saved_model(module: &Module, name: &str) -> Result<MemoryFiles> {
-    let mut graph = meta_graph(module, frozen::Keep::Every)?;
-    if let Some(info) = &mut graph.meta_info_def {
-        info.tags = vec!["serve".into()];
-    }
+    let mut model = SavedModel::default();
+    let mut graph = match graph_of_variables(module)? {
+        Some((mut graph, values)) => {
+            if graph.saver_def.is_none() {
+                saver::add(&mut graph);
+            }
+            for (name, value) in values {
+                model.set_variable(name, (*value).clone());
+            }
+            graph
+        }
+        None => meta_graph(module, frozen::Keep::Every)?,
+    };
+    graph.meta_info_def.get_or_insert_default().tags = vec!["serve".into()];
     let served = graph.signature_def.get(module.first_signature()?).cloned().unwrap_or_default();
     let method_name = "tensorflow/serving/predict".to_owned();
     for signature in graph.signature_def.values_mut() {
@@ -255,9 +291,34 @@ fn saved_model(module: &Module, name: &str) -> Result<MemoryFiles> {
     }
     let served = SignatureDef { method_name, ..served };
     graph.signature_def.insert("serving_default".into(), served);
-    let mut model = SavedModel::default();
     model.push_meta_graph(graph);
+    if let Some(labels) = module.own_labels()? {
+        model.set_file(LABELS, lines(&labels));
+    }
     Ok(below(name, &model.to_files()?))
+}
+
+type Values = BTreeMap<String, Arc<Tensor>>;
+
+/// The graph for inference of a hub module, or of slim's network, and the values of its variables;
+/// `None` for other networks, and for graphs that need files besides.
+fn graph_of_variables(module: &Module) -> Result<Option<(MetaGraphDef, Values)>> {
+    let Some(own) = module.hub_module() else {
+        return Ok(Slim::of(module).ok().map(|slim| {
+            let [graph, _] = slim.graphs();
+            (graph, slim.values)
+        }));
+    };
+    let Ok(graph) = own.meta_graph(&[]).or_else(|_| own.meta_graph(&["serve"])) else {
+        return Ok(None);
+    };
+    let graph = graph.def()?;
+    if !graph.asset_file_def.is_empty() {
+        return Ok(None);
+    }
+    let named = |(name, _): (String, _)| Ok((name.clone(), module.variable(&name)?));
+    let values: Values = module.variables().into_iter().map(named).collect::<Result<_>>()?;
+    Ok((!values.is_empty()).then(|| (graph.clone(), values)))
 }
 
 fn frozen_graph(module: &Module, name: &str) -> Result<MemoryFiles> {
@@ -268,51 +329,92 @@ fn onnx_file(module: &Module, name: &str) -> Result<MemoryFiles> {
     Ok(one(name, onnx::model(module)?))
 }
 
-/// Every variable, or why there is none.
-fn variables(module: &Module) -> Result<BTreeMap<String, Arc<Tensor>>> {
-    let names = module.variables();
-    if names.is_empty() {
-        let message = format!(
-            "the weights of this {} are constants of its graph, and this format holds variables; \
-             write a hub module, a frozen graph, a SavedModel or ONNX",
-            module.format()
-        );
-        return Err(Error::new(ErrorKind::Graph, message));
+/// Weights by name, and the network they are of if it is slim's.
+struct Weights {
+    values: Values,
+    slim: Option<Slim>,
+}
+
+impl Weights {
+    /// Those of slim's network, else the variables of another.
+    ///
+    /// # Errors
+    /// For networks whose weights are constants, or named as slim's, and that are not slim's.
+    fn of(module: &Module) -> Result<Weights> {
+        let names = module.variables();
+        match Slim::of(module) {
+            Ok(slim) => Ok(Weights { values: slim.values.clone(), slim: Some(slim) }),
+            Err(error) => {
+                let read_as_slim = slim_names(names.iter().map(|(name, _)| name.as_str()));
+                if names.is_empty() || read_as_slim {
+                    return Err(error);
+                }
+                let named = |(name, _): (String, _)| Ok((name.clone(), module.variable(&name)?));
+                let values = names.into_iter().map(named).collect::<Result<_>>()?;
+                Ok(Weights { values, slim: None })
+            }
+        }
     }
-    names.into_iter().map(|(name, _)| Ok((name.clone(), module.variable(&name)?))).collect()
+
+    /// What a network of these weights wants to see.
+    fn normalization(&self) -> Option<Normalization> {
+        self.slim.as_ref().map(|slim| slim.normalization)
+    }
 }
 
 fn checkpoint(module: &Module, name: &str) -> Result<MemoryFiles> {
+    let weights = Weights::of(module)?;
     let mut writer = BundleWriter::default();
-    for (name, value) in variables(module)? {
-        writer.add(&name, &value)?;
+    for (name, value) in &weights.values {
+        writer.add(name, value)?;
     }
     let mut files = writer.finish(name)?;
-    let graph_def = Some(module.graph()?.to_graph_def());
-    let meta = MetaGraphDef { graph_def, ..MetaGraphDef::default() };
+    let meta = match weights.slim.filter(|_| module.hub_module().is_none()) {
+        Some(slim) => {
+            let [graph, _] = slim.graphs();
+            graph
+        }
+        None => {
+            let graph_def = Some(module.graph()?.to_graph_def());
+            MetaGraphDef { graph_def, ..MetaGraphDef::default() }
+        }
+    };
     files.insert(format!("{name}.meta"), meta.encode_to_vec());
     Ok(files)
 }
 
 fn safe_tensors(module: &Module, name: &str) -> Result<MemoryFiles> {
-    let variables = variables(module)?;
+    let weights = Weights::of(module)?;
     let mut metadata = BTreeMap::from([("format".to_owned(), "mobilenet".to_owned())]);
+    let mut say = |key: &str, value: String| metadata.insert(key.to_owned(), value);
     if let Ok((height, width)) = module.expected_image_size() {
-        let key = crate::source::safetensors::IMAGE_SIZE.to_owned();
-        metadata.insert(key, format!("{height}x{width}"));
+        say(keys::IMAGE_SIZE, format!("{height}x{width}"));
     }
-    let tensors = variables.iter().map(|(name, value)| (name.as_str(), &**value));
+    if let Some(range) = weights.normalization() {
+        let text = |values: [f32; 3]| values.map(|value| value.to_string()).join(",");
+        say(keys::IMAGE_MEAN, text(range.mean()));
+        say(keys::IMAGE_DEVIATION, text(range.deviation()));
+    }
+    if let Some(labels) = module.own_labels()? {
+        say(keys::LABELS, lines(&labels));
+    }
+    let tensors = weights.values.iter().map(|(name, value)| (name.as_str(), &**value));
     Ok(one(name, safetensors::write(tensors, &metadata)?))
 }
 
 fn numpy(module: &Module, name: &str) -> Result<MemoryFiles> {
+    let weights = Weights::of(module)?;
     let mut arrays: BTreeMap<String, Tensor> = BTreeMap::new();
-    for (name, value) in variables(module)? {
-        arrays.insert(name, (*value).clone());
+    for (name, value) in &weights.values {
+        arrays.insert(name.clone(), (**value).clone());
     }
     if let Ok((height, width)) = module.expected_image_size() {
         let size = Tensor::vector(vec![height as i64, width as i64]);
-        arrays.insert(crate::source::safetensors::IMAGE_SIZE.to_owned(), size);
+        arrays.insert(keys::IMAGE_SIZE.to_owned(), size);
+    }
+    if let Some(range) = weights.normalization() {
+        arrays.insert(keys::IMAGE_MEAN.to_owned(), Tensor::vector(range.mean().to_vec()));
+        arrays.insert(keys::IMAGE_DEVIATION.to_owned(), Tensor::vector(range.deviation().to_vec()));
     }
     Ok(one(name, npy::write_archive(&arrays)?))
 }

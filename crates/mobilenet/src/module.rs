@@ -340,6 +340,11 @@ impl Module {
         }
     }
 
+    /// The names that its file holds elsewhere than among a hub module's assets.
+    pub(crate) fn labels_apart(&self) -> Option<&Labels> {
+        self.0.source.labels.as_ref()
+    }
+
     /// The output `default` of the signature `default` for `images`, `[n, h, w, 3]`, values in
     /// [0, 1]. For a classification module that is `[n, classes]` logits.
     ///

@@ -8,6 +8,7 @@ use mobilenet_vision::Labels;
 use super::tflite::{TfliteOptions, WeightType, write_tflite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
+use crate::signature::Scores;
 
 /// A network from images to probabilities or features.
 #[derive(Clone, Debug)]
@@ -48,7 +49,10 @@ impl Bare {
             return Err(Error::new(ErrorKind::Graph, message));
         };
         let labels = if classifies { Some(module.labels(values)?) } else { None };
-        let output = if classifies { softmax(&mut graph, frozen)? } else { output.tensor.clone() };
+        let output = match (classifies, module.scores()) {
+            (true, Scores::Logits) => softmax(&mut graph, frozen)?,
+            _ => output.tensor.clone(),
+        };
         let name = module.handle().trim_end_matches('/').rsplit('/').next().unwrap_or("network");
         let (images, name) = (images.tensor.clone(), name.to_owned());
         Ok(Bare { graph, images, size: (height, width), output, labels, name })

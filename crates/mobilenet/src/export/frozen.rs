@@ -75,7 +75,7 @@ fn freeze(graph: &mut GraphDef, module: &Module) -> Result<()> {
 }
 
 /// The name of the variable behind a handle.
-fn variable(node: &NodeDef) -> String {
+pub(super) fn variable(node: &NodeDef) -> String {
     match node.attr.get("shared_name").and_then(|attr| attr.value.as_ref()) {
         Some(Value::S(name)) if !name.is_empty() => String::from_utf8_lossy(name).into_owned(),
         _ => node.name.clone(),

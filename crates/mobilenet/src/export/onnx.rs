@@ -3,38 +3,41 @@
 
 use std::collections::HashMap;
 
-use mobilenet_engine::{Graph, NodeId, TensorId};
+use mobilenet_engine::{Graph, NodeId, Shape, TensorId};
 use mobilenet_formats::Tensor;
 use mobilenet_formats::onnx::{
     self, AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto,
-    ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto,
+    ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 use super::frozen;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
 use crate::signature::Port;
+use crate::source::safetensors::LABELS;
 
 /// The file's bytes.
 pub(super) fn model(module: &Module) -> Result<Vec<u8>> {
     let signature = module.signature(module.first_signature()?)?;
-    let graph = Graph::import(&frozen::graph(module, frozen::Keep::First)?)?;
-    let mut writer = Writer { graph: &graph, out: GraphProto::default(), names: HashMap::new() };
-    writer.out.name = "mobilenet".into();
+    let folded;
     let output = signature.output("default");
     let (Some(images), Some(output)) = (signature.inputs.first(), output) else {
         return Err(Error::new(ErrorKind::Graph, "a signature of images and `default` is needed"));
     };
-    let last = graph.tensor(&output.tensor)?;
-    for id in graph.needed(&[last], &[])? {
-        let node = graph.node(id);
-        writer.node(id).map_err(|error| {
-            let message = format!("ONNX: node `{}` ({}): {error}", node.name, node.op_name);
-            Error::because(ErrorKind::Graph, message, error)
-        })?;
-    }
-    let (name, channels_first) = writer.name(last)?;
+    let whole = Graph::import(&frozen::graph(module, frozen::Keep::First)?)?;
+    let mut writer = match Writer::write(&whole, &output.tensor) {
+        Ok(writer) => writer,
+        Err(error) => {
+            // Batch norm in parts and the like: the same folded into the weights, if it can be.
+            folded = match folded_graph(module, images, &output.tensor) {
+                Ok(folded) => folded,
+                Err(_) => return Err(error),
+            };
+            Writer::write(&folded, &output.tensor)?
+        }
+    };
+    let (name, channels_first) = writer.name(writer.graph.tensor(&output.tensor)?)?;
     if channels_first {
         return Err(Error::new(ErrorKind::Graph, "ONNX: the output is an image"));
     }
@@ -42,15 +45,30 @@ pub(super) fn model(module: &Module) -> Result<Vec<u8>> {
     writer.push("Identity", &[name], key, Vec::new());
     writer.out.input.push(described("images", images));
     writer.out.output.push(described(key, output));
+    let labels = module.own_labels()?;
     let model = ModelProto {
         ir_version: 8,
         producer_name: "mobilenet".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 13 }],
         graph: Some(writer.out),
+        metadata_props: labels
+            .map(|labels| StringStringEntryProto {
+                key: LABELS.into(),
+                value: super::lines(&labels),
+            })
+            .into_iter()
+            .collect(),
         ..ModelProto::default()
     };
     Ok(onnx::write(&model))
+}
+
+/// The module's graph for inference alone, with constants folded.
+fn folded_graph(module: &Module, images: &Port, output: &str) -> Result<Graph> {
+    let (height, width) = module.expected_image_size()?;
+    let shape = Shape::new(vec![None, Some(height), Some(width), Some(3)]);
+    module.frozen((&images.tensor, shape), output)
 }
 
 fn described(name: &str, port: &Port) -> ValueInfoProto {
@@ -116,7 +134,21 @@ fn text(name: &str, value: &str) -> AttributeProto {
     }
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    /// The part of `graph` that `output` needs.
+    fn write(graph: &'a Graph, output: &str) -> Result<Writer<'a>> {
+        let mut writer = Writer { graph, out: GraphProto::default(), names: HashMap::new() };
+        writer.out.name = "mobilenet".into();
+        for id in graph.needed(&[graph.tensor(output)?], &[])? {
+            let node = graph.node(id);
+            writer.node(id).map_err(|error| {
+                let message = format!("ONNX: node `{}` ({}): {error}", node.name, node.op_name);
+                Error::because(ErrorKind::Graph, message, error)
+            })?;
+        }
+        Ok(writer)
+    }
+
     fn node(&mut self, id: NodeId) -> Result<()> {
         let node = self.graph.node(id);
         let name = node.name.clone();
@@ -322,15 +354,19 @@ fn window(writer: &Writer<'_>, id: NodeId) -> Result<Vec<AttributeProto>> {
             other => refuse(format!("{name} {other:?}")),
         }
     };
-    let padding = match writer.text(id, "padding", "")?.as_str() {
-        "SAME" => "SAME_UPPER",
-        "VALID" => "VALID",
-        other => return refuse(format!("padding {other:?}")),
+    let borders = attributes.ints("explicit_paddings")?;
+    let padding = match (writer.text(id, "padding", "")?.as_str(), borders.as_slice()) {
+        ("SAME", _) => text("auto_pad", "SAME_UPPER"),
+        ("VALID", _) => text("auto_pad", "VALID"),
+        ("EXPLICIT", &[0, 0, top, bottom, left, right, 0, 0]) => {
+            ints("pads", &[top, left, bottom, right])
+        }
+        (other, borders) => return refuse(format!("padding {other:?} {borders:?}")),
     };
     if writer.text(id, "data_format", "NHWC")? != "NHWC" {
         return refuse("a data_format other than NHWC");
     }
-    let mut window = vec![ints("strides", &pair("strides")?), text("auto_pad", padding)];
+    let mut window = vec![ints("strides", &pair("strides")?), padding];
     if !attributes.ints("dilations")?.is_empty() {
         window.push(ints("dilations", &pair("dilations")?));
     }

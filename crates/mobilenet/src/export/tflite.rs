@@ -62,7 +62,7 @@ pub fn write_tflite(graph: &Graph, options: &TfliteOptions<'_>) -> Result<Vec<u8
     writer.check_labels(output)?;
     let metadata = metadata::of(options, writer.feed.normalization);
     if let Some(labels) = options.labels {
-        files.insert(metadata::LABELS, metadata::lines(labels));
+        files.insert(metadata::LABELS, super::lines(labels));
     }
     let mut model = writer.finish(output);
     model.set_metadata(&metadata)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mobilenet::builder::MobilenetV1;
+use mobilenet::builder::{MobilenetV1, VariableSpec};
 use mobilenet::{Limits, Module, Tensor};
 use mobilenet_formats::archive::{self, Compression};
 use mobilenet_formats::safetensors::SafeTensors;
@@ -54,6 +54,38 @@ pub fn tiny_module() -> Module {
     let labels = "background\ncat\ndog\nhorse\nzebra\n";
     let path = PATH.get_or_init(|| save("tiny.tar", &archive_of(&tiny_network(), Some(labels))));
     Module::options().threads(2).load(path.to_str().unwrap()).unwrap()
+}
+
+/// Weights that keep what layers answer in range, so that every layer matters: kernels by He's rule,
+/// batch norms that do something.
+pub fn lively(variable: &VariableSpec) -> Tensor {
+    let seed = variable.name.bytes().fold(7u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+    let length = variable.shape.iter().product();
+    let leaf = variable.name.rsplit('/').next().unwrap_or_default();
+    let inputs: usize = match leaf {
+        "depthwise_weights" => 9,
+        "weights" => variable.shape[..3].iter().product(),
+        _ => 1,
+    };
+    let (low, high) = match leaf {
+        "gamma" => (0.8, 1.6),
+        "moving_variance" => (0.5, 1.5),
+        "depthwise_weights" | "weights" => {
+            // Uniform values of the variance 2 / inputs.
+            let reach = (6.0 / inputs as f32).sqrt();
+            (-reach, reach)
+        }
+        _ => (-0.3, 0.5),
+    };
+    let values = pixels(length, seed).into_iter().map(|value| low + (high - low) * value);
+    Tensor::new(variable.shape.clone(), values.collect::<Vec<f32>>()).unwrap()
+}
+
+/// The tiny network with such weights and labels.
+pub fn lively_module() -> Module {
+    let mut hub = tiny_network().module(|variable| Ok(lively(variable))).unwrap();
+    hub.saved_model_mut().set_file("assets/labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
+    Module::options().threads(2).load_files(hub.to_files().unwrap(), None).unwrap()
 }
 
 /// Values in [0, 1] that depend on the position and on `seed`.

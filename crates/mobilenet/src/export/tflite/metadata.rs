@@ -5,18 +5,12 @@ use mobilenet_formats::tflite::{
     FeatureProperties, ImageProperties, ModelMetadata, NormalizationOptions, ProcessUnit,
     ProcessUnitOptions, Stats, SubGraphMetadata, TensorMetadata,
 };
-use mobilenet_vision::Labels;
 
 use super::TfliteOptions;
 use crate::normalization::Normalization;
 
 /// The name of the label file in the zip behind the model.
 pub(super) const LABELS: &str = "labels.txt";
-
-/// One name a line.
-pub(super) fn lines(labels: &Labels) -> String {
-    labels.iter().map(|label| format!("{label}\n")).collect()
-}
 
 /// Oldest parser that understands what is written here.
 const PARSER: &str = "1.0.0";

@@ -1,0 +1,171 @@
+//! Every way from one format to another: what can hold the network gives it back, and what cannot
+//! says so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::path::Path;
+
+use mobilenet::{ErrorKind, ExportFormat, Module, Normalization, Tensor};
+use mobilenet_formats::tensorflow::messages::{AttrValue, GraphDef, attr_value::Value};
+use prost::Message as _;
+use support::{difference, rows, save};
+
+/// A format, and what it keeps besides the network.
+struct Format {
+    name: &'static str,
+    output: &'static str,
+    labels: bool,
+    /// The weights are variables when it is read.
+    variables: bool,
+}
+
+const fn format(name: &'static str, output: &'static str, labels: bool, variables: bool) -> Format {
+    Format { name, output, labels, variables }
+}
+
+const FORMATS: [Format; 9] = [
+    format("hub", "module", true, true),
+    format("hub-archive", "module.tar.gz", true, true),
+    format("saved-model", "saved", true, true),
+    format("frozen", "frozen.pb", false, false),
+    format("checkpoint", "model.ckpt", false, true),
+    format("onnx", "model.onnx", true, false),
+    format("tflite", "model.tflite", true, false),
+    format("safetensors", "model.safetensors", true, true),
+    format("npz", "model.npz", false, true),
+];
+
+fn load(path: &Path) -> Module {
+    let loaded = Module::options().threads(1).load(path.to_str().unwrap());
+    loaded.unwrap_or_else(|e| panic!("{path:?}: {e}"))
+}
+
+/// `module` in another format and back.
+fn through(module: &Module, format: &Format) -> Module {
+    let to: ExportFormat = format.name.parse().unwrap();
+    let files = module.export(to, format.output).unwrap_or_else(|e| panic!("{}: {e}", format.name));
+    let folder = save("empty", b"").with_file_name(format.name);
+    for (path, bytes) in files.iter() {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    load(&folder.join(format.output))
+}
+
+fn logits(module: &Module) -> Vec<f64> {
+    let images = Tensor::new([2, 32, 32, 3], support::pixels(2 * 32 * 32 * 3, 11)).unwrap();
+    rows(&module.call(&images).unwrap()).concat()
+}
+
+/// Relative to the largest answer: float32 rounding of constants folded in another order.
+fn agree(a: &[f64], b: &[f64], what: &str) {
+    let largest = a.iter().fold(1.0f64, |most, value| most.max(value.abs()));
+    assert!(difference(a, b) <= 1e-5 * largest, "{what}: {:e}", difference(a, b) / largest);
+}
+
+/// The network in `first`, from there into `second`, and back into `first`.
+fn round_trips(first: &Format) {
+    let tiny = support::lively_module();
+    let expected = logits(&tiny);
+    let start = through(&tiny, first);
+    agree(&expected, &logits(&start), first.name);
+    assert_eq!(start.variables().is_empty(), !first.variables, "{}", first.name);
+    assert_eq!(start.own_labels().unwrap().is_some(), first.labels, "{}", first.name);
+    for second in &FORMATS {
+        let what = format!("{} to {}", first.name, second.name);
+        if ["tflite"].contains(&second.name) && !first.labels {
+            let error = start.export(second.name.parse().unwrap(), "x").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Labels, "{what}: {error}");
+            continue;
+        }
+        let there = through(&start, second);
+        agree(&expected, &logits(&there), &what);
+        assert_eq!(there.expected_image_size().unwrap(), (32, 32), "{what}");
+        assert_eq!(there.own_labels().unwrap().is_some(), first.labels && second.labels, "{what}");
+        let end_point = "MobilenetV1/Conv2d_7_pointwise";
+        let features = there.signature("image_feature_vector").unwrap();
+        assert!(features.output(end_point).is_some(), "{what}: no {end_point}");
+        if second.labels || first.name != "tflite" {
+            agree(&expected, &logits(&through(&there, first)), &format!("{what} and back"));
+        }
+    }
+}
+
+macro_rules! round_trips {
+    ($($name:ident: $place:expr,)*) => {
+        $(#[test]
+        fn $name() {
+            round_trips(&FORMATS[$place]);
+        })*
+    };
+}
+
+round_trips! {
+    from_a_hub_module: 0,
+    from_a_hub_archive: 1,
+    from_a_saved_model: 2,
+    from_a_frozen_graph: 3,
+    from_a_checkpoint: 4,
+    from_onnx: 5,
+    from_tflite: 6,
+    from_safetensors: 7,
+    from_a_numpy_archive: 8,
+}
+
+/// Weights alone hold no graph: what they want to see travels beside them.
+#[test]
+fn another_normalisation_travels_with_the_weights() {
+    let range = Normalization::new([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]).unwrap();
+    let weights = support::lively_module().export(ExportFormat::SafeTensors, "x").unwrap();
+    let path = save("x.safetensors", weights.get("x").unwrap());
+    let chosen = Module::options().threads(1).normalization(range);
+    let chosen = chosen.load(path.to_str().unwrap()).unwrap();
+    let expected = logits(&chosen);
+    assert!(difference(&expected, &logits(&load(&path))) > 1e-2);
+    for format in &FORMATS {
+        agree(&expected, &logits(&through(&chosen, format)), format.name);
+    }
+}
+
+/// A graph that is not slim's network goes nowhere that holds slim's weights alone.
+#[test]
+fn other_networks_are_refused_by_node() {
+    let frozen = support::lively_module().export(ExportFormat::FrozenGraph, "x").unwrap();
+    let graph = GraphDef::decode(frozen.get("x").unwrap()).unwrap();
+    let changed = |node: &str, op: Option<&str>, attribute: Option<(&str, Value)>| {
+        let mut graph = graph.clone();
+        let found = graph.node.iter_mut().find(|found| found.name.ends_with(node)).unwrap();
+        op.into_iter().for_each(|op| found.op = op.to_owned());
+        if let Some((key, value)) = attribute {
+            found.attr.insert(key.to_owned(), AttrValue { value: Some(value) });
+        }
+        load(&save("changed.pb", &graph.encode_to_vec()))
+    };
+    let valid = Value::S(b"VALID".to_vec());
+    for (module, said) in [
+        (changed("Conv2d_3_pointwise/Relu6", Some("Relu"), None), ["Conv2d_3_pointwise", "`Relu`"]),
+        (
+            changed("Conv2d_0/Conv2D", None, Some(("padding", valid))),
+            ["Conv2d_0", "padding is VALID, not SAME"],
+        ),
+    ] {
+        for name in ["checkpoint", "safetensors", "npz"] {
+            let error = module.export(name.parse().unwrap(), "x").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Graph);
+            let text = error.to_string();
+            assert!(said.iter().all(|said| text.contains(said)), "{name}: {text}");
+        }
+        // As a hub module it is the graph of constants.
+        let hub = through(&module, &FORMATS[1]);
+        assert!(hub.variables().is_empty());
+        agree(&logits(&module), &logits(&hub), "hub");
+    }
+}
