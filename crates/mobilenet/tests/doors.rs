@@ -11,12 +11,18 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mobilenet::{DType, ErrorKind, Module, Normalization, Scores, Tensor};
+use mobilenet::evaluation::{EvaluationOptions, LabelledImages, evaluate};
+use mobilenet::explain::Explainer;
+use mobilenet::{
+    Classifier, DType, ErrorKind, ExportFormat, Image, Module, Normalization, Scores, Tensor,
+};
 use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
+use mobilenet_formats::archive::{self, Compression};
 use mobilenet_formats::safetensors;
-use mobilenet_formats::tensorflow::BundleWriter;
+use mobilenet_formats::tensorflow::{BundleWriter, HubModule, SavedModel};
 use prost::Message as _;
 use support::{Golden, difference, rows, save};
 
@@ -347,4 +353,70 @@ fn two_branches_that_are_added() {
     }
     let features = module.call_signature("image_feature_vector", [("images", &images)]).unwrap();
     assert_eq!(features["default"].shape(), [2, 3]);
+}
+
+/// The tiny network as a module whose `default` output is its softmax.
+fn module_of_probabilities() -> PathBuf {
+    let module = support::lively_module();
+    let mut model = module.hub_module().unwrap().saved_model().clone();
+    let mut graph = support::tiny_network().inference_graph();
+    let predictions =
+        graph.signature_def["image_classification"].outputs["MobilenetV1/Predictions"].clone();
+    for name in ["default", "image_classification"] {
+        let outputs = &mut graph.signature_def.get_mut(name).unwrap().outputs;
+        outputs.insert("default".into(), predictions.clone());
+    }
+    let mut only = SavedModel::default();
+    only.push_meta_graph(graph);
+    for (name, _) in module.variables() {
+        only.set_variable(name.clone(), model.variable(&name).unwrap());
+    }
+    model = only;
+    model.set_file("assets/labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
+    let files = HubModule::new(model).to_files().unwrap();
+    save("probabilities.tar", &archive::write(&files, Compression::None).unwrap())
+}
+
+#[test]
+fn probabilities_are_not_put_through_softmax_again() {
+    let (logits, given) = (support::lively_module(), load(&module_of_probabilities()));
+    assert_eq!((logits.scores(), given.scores()), (Scores::Logits, Scores::Probabilities));
+    let pixels =
+        |seed| support::pixels(40 * 40 * 3, seed).iter().map(|v| (v * 255.0) as u8).collect();
+    let image = Image::new(40, 40, pixels(7)).unwrap();
+    let classifiers = [logits, given].map(|module| Classifier::new(module).unwrap());
+    let [expected, found] =
+        classifiers.each_ref().map(|classifier| classifier.classify_image(&image, 5).unwrap());
+    let folder = save("empty", b"").with_file_name("photos");
+    for (number, class) in ["cat", "dog", "horse"].iter().enumerate() {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        let image = Image::new(40, 40, pixels(number as u32)).unwrap();
+        let png = mobilenet_vision::encode_png(&image).unwrap();
+        std::fs::write(folder.join(class).join("photo.png"), png).unwrap();
+    }
+    let data = LabelledImages::open(&folder).unwrap();
+    let [a, b] = classifiers.each_ref().map(|classifier| {
+        let options = EvaluationOptions { restrict_to_data_classes: true, ..Default::default() };
+        evaluate(classifier, &data, &options, |_| ControlFlow::Continue(())).unwrap()
+    });
+    for (expected, found) in expected.iter().zip(&found) {
+        assert_eq!((expected.index, found.logit), (found.index, None));
+        assert!((expected.probability - found.probability).abs() <= 1e-6);
+    }
+    let [heat, other] = classifiers.each_ref().map(|classifier| {
+        Explainer::new(classifier, None).unwrap().explain(&image, None).unwrap().probability
+    });
+    assert!((heat - expected[0].probability).abs() <= 1e-6 && (heat - other).abs() <= 1e-6);
+    // As TFLite, whose output is always probabilities, and as ONNX, logits again.
+    for (name, format) in [("x.tflite", ExportFormat::TfLite), ("x.onnx", ExportFormat::Onnx)] {
+        let files = classifiers[1].module().export(format, name).unwrap();
+        let written = Classifier::new(load(&save(name, files.get(name).unwrap()))).unwrap();
+        let again = written.classify_image(&image, 5).unwrap();
+        assert!((again[0].probability - expected[0].probability).abs() <= 1e-5, "{name}");
+    }
+    assert_eq!((a.top_1(), a.evaluation.count()), (b.top_1(), 3));
+    assert_eq!(a.mistakes.len(), b.mistakes.len());
+    for (a, b) in a.mistakes.iter().zip(&b.mistakes) {
+        assert!((a.confidence - b.confidence).abs() <= 1e-5, "{a:?} {b:?}");
+    }
 }

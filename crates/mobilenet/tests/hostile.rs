@@ -1,0 +1,278 @@
+//! Damaged and hostile model files, all the way through the importers: an error that says where,
+//! never a panic. The parsers' own tests are beside them in `mobilenet-formats`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod support;
+
+use mobilenet::builder::MobilenetV1;
+use mobilenet::{ExportFormat, Limits, MemoryFiles, Module, Result, Tensor};
+use mobilenet_formats::onnx;
+use mobilenet_formats::tensorflow::messages::{AttrValue, GraphDef, attr_value::Value};
+use mobilenet_formats::tflite::{BuiltinOptions, Model, append_files};
+use prost::Message as _;
+
+/// The narrowest network, two classes.
+fn narrow() -> Module {
+    let network = MobilenetV1 { classes: Some(2), ..MobilenetV1::new(0.008, [32, 32]) };
+    let mut hub = network.module(|variable| variable.initial_tensor(support::SEED)).unwrap();
+    hub.saved_model_mut().set_file("assets/labels.txt", "cat\ndog\n");
+    Module::options().threads(1).load_files(hub.to_files().unwrap(), None).unwrap()
+}
+
+fn export(name: &str) -> Vec<u8> {
+    let format: ExportFormat = name.parse().unwrap();
+    narrow().export(format, "model").unwrap().get("model").unwrap().to_vec()
+}
+
+fn load(bytes: &[u8]) -> Result<Module> {
+    let mut files = MemoryFiles::default();
+    files.insert("model", bytes);
+    Module::options().threads(1).load_files(files, Some("model"))
+}
+
+/// Loading and one call: what can go wrong goes wrong in either.
+fn run(bytes: &[u8]) -> Result<Tensor> {
+    let module = load(bytes)?;
+    let (height, width) = module.expected_image_size()?;
+    let size = height * width * 3;
+    // A damaged file may ask for any size: none that a test has no memory for.
+    let images =
+        if size <= 1 << 16 { vec![0.5f32; size] } else { return module.call(&one_pixel()) };
+    module.call(&Tensor::new([1, height, width, 3], images)?)
+}
+
+fn one_pixel() -> Tensor {
+    Tensor::new([1, 1, 1, 3], vec![0.5f32; 3]).unwrap()
+}
+
+fn text(error: &mobilenet::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        text += &format!(": {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+const FILES: [&str; 6] = ["frozen", "onnx", "tflite", "tflite-f16", "safetensors", "npz"];
+
+#[test]
+fn every_truncation_is_survived() {
+    for name in FILES {
+        let whole = export(name);
+        assert!(run(&whole).is_ok(), "{name}");
+        for cut in (0..whole.len()).step_by(whole.len() / 100 + 1) {
+            let cut = run(&whole[..cut]);
+            // TFLite files go on in the zip of their labels, which is not needed to run.
+            assert!(cut.is_err() || name.starts_with("tflite"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn changed_bytes_are_survived() {
+    for name in FILES {
+        let whole = export(name);
+        let (mut refused, mut accepted) = (0, 0);
+        for place in (0..whole.len()).step_by(whole.len() / 150 + 1) {
+            for change in [0x01, 0x80, 0xff] {
+                let mut changed = whole.clone();
+                changed[place] ^= change;
+                match run(&changed) {
+                    Ok(_) => accepted += 1,
+                    Err(error) => {
+                        assert!(!error.to_string().is_empty());
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        println!("{name}: {refused} refused, {accepted} accepted");
+    }
+}
+
+#[test]
+fn no_format_takes_noise() {
+    for seed in 0..64 {
+        let noise = support::pixels(512, seed);
+        let noise: Vec<u8> = noise.iter().map(|value| (value * 256.0) as u8).collect();
+        let said = text(&load(&noise).unwrap_err());
+        assert!(said.contains("no model of a known kind") || said.contains("model"), "{said}");
+    }
+}
+
+/// The TFLite file with one thing changed, and what loading or running it says.
+fn tflite(change: impl Fn(&mut Model)) -> String {
+    let mut model = Model::read(&export("tflite"), &Limits::default()).unwrap();
+    change(&mut model);
+    let mut labels = MemoryFiles::default();
+    labels.insert("labels.txt", "cat\ndog\n");
+    let bytes = append_files(model.write().unwrap(), &labels).unwrap();
+    text(&run(&bytes).unwrap_err())
+}
+
+#[test]
+fn strides_and_dilations_of_zero_in_tflite() {
+    let said = tflite(|model| {
+        for operator in &mut model.subgraphs[0].operators {
+            if let BuiltinOptions::Conv2D(options) = &mut operator.builtin_options {
+                options.stride_h = 0;
+            }
+        }
+    });
+    assert!(said.contains("stride"), "{said}");
+    let said = tflite(|model| {
+        for operator in &mut model.subgraphs[0].operators {
+            if let BuiltinOptions::DepthwiseConv2D(options) = &mut operator.builtin_options {
+                options.dilation_w_factor = 0;
+            }
+        }
+    });
+    assert!(said.contains("dilation"), "{said}");
+    let said = tflite(|model| {
+        for operator in &mut model.subgraphs[0].operators {
+            if let BuiltinOptions::Conv2D(options) = &mut operator.builtin_options {
+                options.stride_w = -3;
+            }
+        }
+    });
+    assert!(said.contains("stride"), "{said}");
+}
+
+#[test]
+fn tensors_out_of_order_in_tflite() {
+    let said = tflite(|model| model.subgraphs[0].operators.reverse());
+    assert!(said.contains("before it is computed"), "{said}");
+    let said = tflite(|model| {
+        let operators = &mut model.subgraphs[0].operators;
+        operators[1].outputs = operators[0].outputs.clone();
+    });
+    assert!(said.contains("twice"), "{said}");
+    // A loop: the first operator takes what the last one gives.
+    let said = tflite(|model| {
+        let graph = &mut model.subgraphs[0];
+        let last = graph.operators.last().unwrap().outputs[0];
+        graph.operators[0].inputs[0] = last;
+    });
+    assert!(said.contains("before it is computed"), "{said}");
+    for index in [i32::MAX, -7] {
+        let said = tflite(|model| model.subgraphs[0].operators[0].inputs[0] = index);
+        assert!(said.contains("missing") || said.contains("tensor"), "{said}");
+        let said = tflite(|model| model.subgraphs[0].outputs[0] = index);
+        assert!(said.contains("tensor"), "{said}");
+    }
+    let said = tflite(|model| model.subgraphs[0].operators[0].opcode_index = 1 << 20);
+    assert!(said.contains("no code"), "{said}");
+    let said = tflite(|model| model.subgraphs.clear());
+    assert!(said.contains("no graph"), "{said}");
+    let said = tflite(|model| model.subgraphs[0].inputs.clear());
+    assert!(said.contains("0 inputs"), "{said}");
+}
+
+/// The ONNX file with one thing changed, and what loading or running it says.
+fn onnx(change: impl Fn(&mut onnx::GraphProto)) -> String {
+    let mut model = onnx::read(&export("onnx"), &Limits::default()).unwrap();
+    change(model.graph.as_mut().unwrap());
+    text(&run(&onnx::write(&model)).unwrap_err())
+}
+
+fn set(graph: &mut onnx::GraphProto, op: &str, attribute: &str, values: &[i64]) {
+    let convolutions = graph.node.iter_mut().filter(|node| node.op_type == op);
+    for node in convolutions {
+        node.attribute.retain(|found| found.name != attribute && found.name != "auto_pad");
+        node.attribute.push(onnx::AttributeProto {
+            name: attribute.into(),
+            r#type: onnx::AttributeType::Ints as i32,
+            ints: values.to_vec(),
+            ..Default::default()
+        });
+    }
+}
+
+#[test]
+fn attributes_out_of_range_in_onnx() {
+    for (attribute, values) in [
+        ("strides", &[0, 0][..]),
+        ("strides", &[-1, 1]),
+        ("strides", &[i64::MAX, 1]),
+        ("dilations", &[0, 1]),
+        ("pads", &[-1, 0, 0, 0]),
+        ("pads", &[i64::MAX; 4]),
+        ("pads", &[1; 3]),
+    ] {
+        let said = onnx(|graph| set(graph, "Conv", attribute, values));
+        assert!(said.contains(attribute), "{attribute} {values:?}: {said}");
+    }
+    let said = onnx(|graph| {
+        for node in graph.node.iter_mut().filter(|node| node.op_type == "Conv") {
+            node.attribute.retain(|found| found.name != "group");
+            node.attribute.push(onnx::AttributeProto {
+                name: "group".into(),
+                r#type: onnx::AttributeType::Int as i32,
+                i: Some(i64::MIN),
+                ..Default::default()
+            });
+        }
+    });
+    assert!(said.contains("group"), "{said}");
+}
+
+#[test]
+fn graphs_that_go_in_circles_in_onnx() {
+    let said = onnx(|graph| {
+        let last = graph.node.last().unwrap().output[0].clone();
+        graph.node[0].input[0] = last;
+    });
+    assert!(said.contains("comes from nowhere"), "{said}");
+    let said = onnx(|graph| graph.initializer.clear());
+    assert!(said.contains("comes from nowhere"), "{said}");
+    let said = onnx(|graph| graph.input.clear());
+    assert!(said.contains("one input of images"), "{said}");
+    let said = onnx(|graph| graph.node[0].op_type = "Loop".into());
+    assert!(said.contains("Loop"), "{said}");
+}
+
+/// The frozen graph with one node changed, and what loading or running it says.
+fn frozen(change: impl Fn(&mut GraphDef)) -> String {
+    let mut graph = GraphDef::decode(export("frozen").as_slice()).unwrap();
+    change(&mut graph);
+    text(&run(&graph.encode_to_vec()).unwrap_err())
+}
+
+#[test]
+fn frozen_graphs_that_make_no_sense() {
+    let strided = |graph: &mut GraphDef, strides: &[i64]| {
+        let list = mobilenet_formats::tensorflow::messages::attr_value::ListValue {
+            i: strides.to_vec(),
+            ..Default::default()
+        };
+        for node in graph.node.iter_mut().filter(|node| node.op == "Conv2D") {
+            let value = Some(Value::List(list.clone().into()));
+            node.attr.insert("strides".into(), AttrValue { value });
+        }
+    };
+    for strides in [&[1, 0, 0, 1][..], &[1, -2, 1, 1], &[1, 1], &[i64::MAX; 4]] {
+        let said = frozen(|graph| strided(graph, strides));
+        assert!(said.contains("stride"), "{strides:?}: {said}");
+    }
+    let said = frozen(|graph| {
+        let names: Vec<String> = graph.node.iter().map(|node| node.name.clone()).collect();
+        let convolution = graph.node.iter_mut().find(|node| node.op == "Conv2D").unwrap();
+        convolution.input[0] = names.last().unwrap().clone();
+    });
+    assert!(said.contains("cycle") || said.contains("loop") || said.contains("circle"), "{said}");
+    let said = frozen(|graph| graph.node[0].input.push("nobody".into()));
+    assert!(said.contains("nobody"), "{said}");
+    let said = frozen(|graph| {
+        let twice = graph.node[0].clone();
+        graph.node.push(twice);
+    });
+    assert!(!said.is_empty(), "{said}");
+}
