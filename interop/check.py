@@ -1,13 +1,14 @@
 """Compares our command line and our module writer with TensorFlow. Started by interop/run.
 
-Four questions, asked of a module that TensorFlow makes here and, when the reference data is at
+Questions, asked of a module that TensorFlow makes here and, when the reference data is at
 hand, of real modules in it:
 
 - rewritten: a module read and written back by us loads in `tensorflow_hub` with the same signatures,
   variables, losses and update ops, and equal outputs, for every tag set (bit for bit: the same
   TensorFlow runs both);
-- converted: what `mobilenet convert` writes runs in TensorFlow, NumPy, safetensors and onnxruntime with
-  the module's own outputs (formats.py);
+- converted: what `mobilenet convert` writes runs in TensorFlow, NumPy, safetensors, onnxruntime, LiteRT and
+  MediaPipe with the module's own outputs (formats.py), and what Keras and its converters write runs in
+  ours (keras_check.py);
 - embedded: `mobilenet embed` gives the logits that TensorFlow gives, within LOGITS_TOLERANCE;
 - trained: a module that we fine-tuned is trained further by TensorFlow as by us (training.py).
 """
@@ -22,6 +23,7 @@ import tempfile
 
 import formats
 import hub
+import keras_check
 import numpy as np
 import training
 from safetensors.numpy import load_file
@@ -52,6 +54,7 @@ def main() -> int:
         for name, folder, images in modules(options.shared, pathlib.Path(scratch)):
             check_rewritten(report, options, name, folder, images)
             check_embedded(report, options, name, folder, images)
+        keras_check.check(report, options.mobilenet, pathlib.Path(scratch))
         if (options.shared / "golden").is_dir():
             check_formats(report, options, pathlib.Path(scratch))
             check_classified(report, options)

@@ -2,8 +2,8 @@
 
 A hub module is converted by `mobilenet convert`, and each result answers the same images as the module
 does in TensorFlow: a frozen graph and a SavedModel in TensorFlow, a checkpoint through
-`tf.train.load_checkpoint`, safetensors through the package, NumPy's archive through NumPy. ONNX has
-its own environment and is checked by onnx_check.py.
+`tf.train.load_checkpoint`, safetensors through the package, NumPy's archive through NumPy. ONNX and
+TFLite have an environment of their own: onnx_check.py, litert_check.py, mediapipe_check.py.
 """
 
 import pathlib
@@ -62,14 +62,26 @@ def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray
             same = variables is not None and stored.keys() == variables.keys()
             same = same and all(np.array_equal(stored[key], variables[key]) for key in stored)
             report.check(f"{name}: {what}", same, f"{len(stored)} tensors, as in the checkpoint")
+    python = subprocess.run(
+        [sys.executable, HERE.parent / "scripts/venv.py", HERE / "requirements-runtimes.txt"],
+        capture_output=True, text=True,
+    )
+    if python.returncode:
+        return print(f"skipped ONNX and TFLite: {python.stderr.strip()[-200:]}")
+    runtimes = python.stdout.strip()
     if out := convert("model.onnx"):
-        python = subprocess.run(
-            [sys.executable, HERE.parent / "scripts/venv.py", HERE / "requirements-onnx.txt"],
-            capture_output=True, text=True,
-        )
-        if python.returncode:
-            return print(f"skipped ONNX: {python.stderr.strip()[-200:]}")
-        ask("ONNX in onnxruntime", python.stdout.strip(), "onnx_check.py", out)
+        ask("ONNX in onnxruntime", runtimes, "onnx_check.py", out)
+    if out := convert("model.tflite"):
+        ask("TFLite in LiteRT", runtimes, "litert_check.py", out)
+        photo = (images[0] * 255).round().astype(np.uint8)
+        logits = run_frozen(scratch / "frozen.pb", photo[None] * np.float32(1 / 255))[0].astype(np.float64)
+        probabilities = np.exp(logits - logits.max())
+        np.save(scratch / "photo.npy", photo)
+        np.save(scratch / "probabilities.npy", probabilities / probabilities.sum())
+        command = [runtimes, HERE / "mediapipe_check.py", out, scratch / "photo.npy", scratch / "probabilities.npy"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        detail = (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()[-300:]
+        report.check(f"{name}: TFLite in MediaPipe", done.returncode == 0, detail)
 
 
 def run_frozen(path: pathlib.Path, images: np.ndarray) -> np.ndarray:

@@ -1,0 +1,61 @@
+"""usage: keras_files.py FOLDER: writes Keras's MobileNet in every form that Keras saves, with its answers.
+
+A small network (multiplier 0.25, 64x64 pixels, 7 classes) with random weights and random batch norm
+statistics. FOLDER gets `images.npy` in [0, 1], `logits.npy`, `features.npy`, and the files that
+keras_check.py lists.
+"""
+
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import numpy as np
+import tensorflow as tf
+
+SEED = 20240117
+NETWORK = dict(input_shape=(64, 64, 3), alpha=0.25, weights=None)
+
+
+def main() -> int:
+    folder = pathlib.Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(SEED)
+    network = tf.keras.applications.MobileNet(classes=7, classifier_activation=None, **NETWORK)
+    network.set_weights([value(random, weight) for weight in network.weights])
+    softmax = tf.keras.applications.MobileNet(classes=7, **NETWORK)
+    softmax.set_weights(network.get_weights())
+    headless = tf.keras.applications.MobileNet(include_top=False, pooling="avg", **NETWORK)
+    headless.set_weights(network.get_weights()[: len(headless.weights)])
+    unpooled = tf.keras.applications.MobileNet(include_top=False, **NETWORK)
+    unpooled.set_weights(headless.get_weights())
+
+    images = random.random((4, 64, 64, 3), dtype=np.float32)
+    np.save(folder / "images.npy", images)
+    np.save(folder / "logits.npy", network.predict(images * 2 - 1, verbose=0))
+    np.save(folder / "features.npy", headless.predict(images * 2 - 1, verbose=0))
+    for name, model in (("logits", network), ("softmax", softmax), ("no_top", headless), ("no_pool", unpooled)):
+        model.save(folder / f"{name}.keras")
+        model.save(folder / f"{name}.h5")
+    softmax.export(folder / "exported")
+    return 0
+
+
+def value(random: np.random.Generator, weight: tf.Variable) -> np.ndarray:
+    """Values that keep activations in a range where every layer matters."""
+    leaf = weight.name.split("/")[-1].split(":")[0]
+    shape = tuple(weight.shape)
+    if leaf == "moving_variance":
+        return random.uniform(0.5, 1.5, shape)
+    if leaf == "gamma":
+        return random.uniform(0.8, 1.6, shape)
+    if leaf in ("beta", "moving_mean", "bias"):
+        return random.uniform(-0.3, 0.5, shape)
+    inputs = np.prod(shape[:3]) if leaf == "kernel" else np.prod(shape[:2])
+    return random.normal(0, np.sqrt(2 / inputs), shape)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
