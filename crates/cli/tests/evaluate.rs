@@ -201,3 +201,35 @@ fn explain_writes_an_overlay_of_the_photos_size() {
         assert!(ran.stderr.contains(says), "{arguments:?}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn precisions_of_8_bits_are_calibrated_on_photos() {
+    let world = World::new();
+    data(&world);
+    let refused = world.run(&["evaluate", "data", "--precision", "int8"]);
+    assert_eq!(refused.status, 2);
+    assert!(refused.stderr.contains("--calibration"), "{}", refused.stderr);
+    let refused = world.run(&["evaluate", "data", "--precision", "auto"]);
+    assert!(refused.status == 2 && refused.stderr.contains("--calibration"), "{}", refused.stderr);
+    let refused = world.run(&["evaluate", "data", "--precision", "f64"]);
+    assert!(refused.status == 2 && refused.stderr.contains("int8"), "{}", refused.stderr);
+
+    let plan = |more: &[&str]| {
+        let ran = world.run(&[&["inspect", "--stage", "plan"], more].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        (ran.stdout, ran.stderr)
+    };
+    assert!(!plan(&[]).0.contains("_u8"));
+    let eight = ["--calibration", "data", "--precision", "int8"];
+    assert!(plan(&eight).0.contains("_u8"));
+    let numbers = json(&world.run(&[&["evaluate", "data", "--json"], &eight[..]].concat()));
+    assert_eq!(numbers["n"], 12);
+
+    // What may lose everything takes the fastest; what may gain and not lose, f32.
+    let auto = ["--calibration", "data", "--precision", "auto", "--max-loss"];
+    let (plan_of_any, note) = plan(&[&auto[..], &["100"]].concat());
+    assert!(plan_of_any.contains("_u8"), "{plan_of_any}");
+    assert!(note.contains("int8 loses"), "{note}");
+    let (plan_of_none, note) = plan(&[&auto[..], &["-101"]].concat());
+    assert!(!plan_of_none.contains("_u8") && note.contains("f32 loses 0.00"), "{note}");
+}

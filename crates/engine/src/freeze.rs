@@ -12,7 +12,7 @@ use crate::attributes::Attributes;
 use crate::error::{Error, Result};
 use crate::facts::Shape;
 use crate::fold::{Folded, Variables};
-use crate::graph::{Graph, TensorId, split_tensor_name};
+use crate::graph::{Graph, NodeId, TensorId, split_tensor_name};
 use crate::ops::{Geometry, Kind};
 use crate::passes;
 use crate::plan::{PROBE, lowered};
@@ -237,6 +237,13 @@ impl Frozen<'_> {
         let weights = Tensor::new(shape, weights.into_owned())
             .map_err(|error| Error::shape("folded weights").with_source(error))?;
         let weights = self.constant(&format!("{name}/weights"), &weights)?;
+        let unscaled =
+            convolution.pre.is_none() && convolution.post.scale.iter().all(|&factor| factor == 1.0);
+        let weights = match convolution.rounded_by {
+            // Nothing was folded into them that would make them other than rounded.
+            Some(by) if unscaled => self.rounded(weights, by)?,
+            _ => weights,
+        };
         let y = self.add(&format!("{name}/{op}"), op, attributes, &[x, weights])?;
         let bias = Tensor::new([channels], bias)
             .map_err(|error| Error::shape("a folded bias").with_source(error))?;
@@ -245,6 +252,21 @@ impl Frozen<'_> {
         let sum = if plain { name.to_owned() } else { format!("{name}/BiasAdd") };
         let y = self.add(&sum, "BiasAdd", float(), &[y, bias])?;
         self.activation(name, convolution.activation, y)
+    }
+
+    /// What the `FakeQuant…` node `by` makes of `x`.
+    fn rounded(&mut self, x: TensorId, by: NodeId) -> Result<TensorId> {
+        let node = self.graph.node(by).clone();
+        let mut inputs = vec![x];
+        for &end in node.inputs.iter().skip(1) {
+            let fact = self.folded.fact(end)?;
+            let (value, dtype) = (fact.value.clone(), fact.dtype);
+            let value = value.ok_or_else(|| Error::unsupported("a range that is computed"))?;
+            let name = self.graph.node(end.node).name.clone();
+            let value = rounded(value, dtype)?;
+            inputs.push(self.constant(&name, &value)?);
+        }
+        self.add(&node.name, &node.op_name, node.attributes, &inputs)
     }
 
     /// The node that a step was made of, with its inputs of now.

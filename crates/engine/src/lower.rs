@@ -201,8 +201,22 @@ impl Lowering<'_> {
             pre: None,
             post: Affine::identity(),
             activation: Activation::None,
+            rounded_by: self.rounding(1),
         };
         self.emit(Body::Convolution(Box::new(convolution)), vec![x], 1)
+    }
+
+    /// The `FakeQuant…` node with one range that makes an input.
+    fn rounding(&self, input: usize) -> Option<NodeId> {
+        let mut tensor = self.tensor(input).ok()?;
+        loop {
+            let node = self.graph.node(tensor.node);
+            match node.op_name.as_str() {
+                "Identity" | "Reshape" => tensor = *node.inputs.first()?,
+                "FakeQuantWithMinMaxArgs" | "FakeQuantWithMinMaxVars" => return Some(tensor.node),
+                _ => return None,
+            }
+        }
     }
 
     /// `a [rows, inner] * b [inner, columns]`, as a pointwise convolution.

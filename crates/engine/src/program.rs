@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mobilenet_formats::{DType, Tensor};
 use mobilenet_kernels::Activation;
 
+use crate::graph::NodeId;
 use crate::lower::BatchNorm;
 use crate::ops::Geometry;
 use crate::steps::Recipe;
@@ -60,6 +61,8 @@ pub(crate) struct Convolution {
     pub(crate) pre: Option<Affine>,
     pub(crate) post: Affine,
     pub(crate) activation: Activation,
+    /// The `FakeQuant…` node with one range that made the weights, if one did.
+    pub(crate) rounded_by: Option<NodeId>,
 }
 
 /// What a step does; the passes know all but the last, which speaks for itself.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use mobilenet_formats::archive::{self, Compression};
 use mobilenet_formats::tensorflow::messages::CollectionDef;
 use mobilenet_formats::tensorflow::messages::{
-    ImageModuleInfo, ImageSize, MetaGraphDef, ModuleAttachment, SignatureDef, TensorInfo,
+    GraphDef, ImageModuleInfo, ImageSize, MetaGraphDef, ModuleAttachment, SignatureDef, TensorInfo,
     collection_def, meta_graph_def, tensor_info,
 };
 use mobilenet_formats::tensorflow::{BundleWriter, HubModule, SavedModel};
@@ -207,9 +207,20 @@ fn hub(module: &Module) -> Result<MemoryFiles> {
 
 /// A module of the frozen graph.
 fn frozen_module(module: &Module) -> Result<SavedModel> {
+    let graph = frozen::graph(module, frozen::Keep::Every)?;
+    Ok(hub_model(graph, module.signatures(), module.expected_image_size()?, None))
+}
+
+/// A graph without variables as a module of TensorFlow 1's hub.
+pub(crate) fn hub_model(
+    mut graph: GraphDef,
+    signatures: &[Signature],
+    (height, width): (usize, usize),
+    labels: Option<&Labels>,
+) -> SavedModel {
+    graph.versions.get_or_insert(frozen::versions());
     let mut model = SavedModel::default();
-    let mut graph = meta_graph(module, frozen::Keep::Every)?;
-    let (height, width) = module.expected_image_size()?;
+    let mut graph = meta_graph_of(graph, signatures);
     let side = |side: usize| i32::try_from(side).unwrap_or(i32::MAX);
     let size = ImageSize { height: side(height), width: side(width) };
     let info = ImageModuleInfo { default_image_size: Some(size) };
@@ -219,7 +230,10 @@ fn frozen_module(module: &Module) -> Result<SavedModel> {
     let list = CollectionDef { kind: Some(collection_def::Kind::BytesList(list)) };
     graph.collection_def.insert("hub_module_attachments".into(), list);
     model.push_meta_graph(graph);
-    Ok(model)
+    if let Some(labels) = labels {
+        model.set_file(LABELS, lines(labels));
+    }
+    model
 }
 
 fn hub_folder(module: &Module, name: &str) -> Result<MemoryFiles> {
@@ -232,17 +246,21 @@ fn hub_archive(module: &Module, name: &str) -> Result<MemoryFiles> {
 
 /// The module's signatures over its graph with constants.
 fn meta_graph(module: &Module, keep: frozen::Keep) -> Result<MetaGraphDef> {
+    Ok(meta_graph_of(frozen::graph(module, keep)?, module.signatures()))
+}
+
+fn meta_graph_of(graph: GraphDef, signatures: &[Signature]) -> MetaGraphDef {
     let info = meta_graph_def::MetaInfoDef {
         tensorflow_version: "1.15.0".to_owned(),
         ..meta_graph_def::MetaInfoDef::default()
     };
-    let signatures = module.signatures().iter().map(|s| (s.name.clone(), signature_def(s)));
-    Ok(MetaGraphDef {
+    let signatures = signatures.iter().map(|s| (s.name.clone(), signature_def(s)));
+    MetaGraphDef {
         meta_info_def: Some(info),
-        graph_def: Some(frozen::graph(module, keep)?),
+        graph_def: Some(graph),
         signature_def: signatures.collect(),
         ..MetaGraphDef::default()
-    })
+    }
 }
 
 fn signature_def(signature: &Signature) -> SignatureDef {

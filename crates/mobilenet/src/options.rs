@@ -135,6 +135,12 @@ impl ModuleOptions {
         Ok(Hub::new(options)?)
     }
 
+    /// A module file that is not a hub's: it has no tags, and says itself how it is fed.
+    pub(crate) fn read_file(self, files: ModuleDir) -> Result<Module> {
+        let options = Self { tags: Vec::new(), normalization: None, ..self };
+        Module::read(files, &options.limits, &options)
+    }
+
     /// Finds the module, fetches it if needed, and reads its signatures; graph and weights are read
     /// when used.
     ///

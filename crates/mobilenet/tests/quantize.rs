@@ -13,10 +13,16 @@ use std::ops::ControlFlow;
 
 use mobilenet::evaluation::{EvaluationOptions, LabelledImages, evaluate};
 use mobilenet::export::tflite::WeightType;
-use mobilenet::quantize::{QuantizeOptions, Quantized, RangeMethod, quantize};
+use mobilenet::quantize::{QuantizeOptions, Quantized, RangeMethod, carries_ranges, quantize};
 use mobilenet::{Classifier, Limits, Module, Request, Scratch, Tensor};
 use mobilenet_engine::interpret::interpret;
+use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
+use mobilenet_formats::DType;
 use mobilenet_formats::archive::{self, Compression};
+use mobilenet_formats::tensorflow::messages::{
+    MetaGraphDef, SignatureDef, TensorInfo, TensorShapeProto, meta_graph_def, tensor_info,
+    tensor_shape_proto::Dim,
+};
 use mobilenet_formats::tensorflow::{HubModule, SavedModel};
 use mobilenet_formats::tflite::{BuiltinOptions, Model, QuantizationParameters};
 use mobilenet_formats::tflite::{append_files, associated_files};
@@ -92,7 +98,7 @@ fn a_quantised_module_runs_on_bytes_and_stays_near() {
         (RangeMethod::Entropy, 0.6),
     ];
     for (ranges, tolerance) in methods {
-        let quantized = small(&QuantizeOptions { ranges, bias_correction: true });
+        let quantized = small(&QuantizeOptions { ranges, ..QuantizeOptions::default() });
         let back = load("small.tflite", &quantized.to_tflite().unwrap()).unwrap();
         let summary = back.runner(&Request::new("image_classification")).unwrap();
         let steps = summary.plan().summary().steps;
@@ -104,6 +110,171 @@ fn a_quantised_module_runs_on_bytes_and_stays_near() {
         let off = difference(&ours, &theirs) / spread;
         println!("{ranges}: {off:.3} of the spread of the logits");
         assert!(off < tolerance, "{ranges}: {off}");
+    }
+}
+
+/// The lively network with half of the channels between its convolutions a hundredth as large, and
+/// read by weights a hundred times as large: the same in floats, and hard to round.
+fn uneven_module() -> Module {
+    let lively = lively_module();
+    let network = tiny_network();
+    let mut model = SavedModel::default();
+    model.push_meta_graph(network.inference_graph());
+    let shrinks = |channel: usize| if channel % 2 == 0 { 0.01 } else { 1.0 };
+    for (name, shape) in lively.variables() {
+        let value = lively.variable(&name).unwrap();
+        let pointwise = name.contains("_pointwise/");
+        let factor = |i: usize| match shape.as_slice() {
+            // What a depthwise convolution reads grows back.
+            &[_, _, _, 1] if !name.contains("Conv2d_1_") => 1.0 / shrinks(i),
+            [channels] if pointwise && !name.contains("_13_") && name.ends_with("beta") => {
+                shrinks(i % channels)
+            }
+            [channels] if pointwise && !name.contains("_13_") && name.ends_with("gamma") => {
+                shrinks(i % channels)
+            }
+            _ => 1.0,
+        };
+        let values = value.as_f32().unwrap().iter().enumerate();
+        let values: Vec<f32> = values.map(|(i, value)| value * factor(i)).collect();
+        model.set_variable(&name, Tensor::new(shape.clone(), values).unwrap());
+    }
+    model.set_file("assets/labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
+    let files = HubModule::new(model).to_files().unwrap();
+    load("uneven.tar", &archive::write(&files, Compression::None).unwrap()).unwrap()
+}
+
+#[test]
+fn channels_of_uneven_size_are_equalised() {
+    let module = uneven_module();
+    let theirs = logits(&module, &image(3));
+    let off = |equalization: bool| {
+        let options = QuantizeOptions { equalization, ..QuantizeOptions::default() };
+        let images = (0..8).map(|seed| Ok(image(seed)));
+        let bytes = quantize(&module, images, &options).unwrap().to_tflite().unwrap();
+        let back = load(&format!("equal-{equalization}.tflite"), &bytes).unwrap();
+        difference(&logits(&back, &image(3)), &theirs)
+    };
+    let (without, with) = (off(false), off(true));
+    println!("logits are {without:.3} apart, equalised {with:.3}");
+    assert!(with < 0.5 * without, "{with} {without}");
+}
+
+/// A node, by its attributes and inputs.
+fn add(graph: &mut Graph, name: &str, op: &str, more: Attributes, inputs: &[TensorId]) -> TensorId {
+    graph.add(name, op, more, inputs).unwrap().into()
+}
+
+fn constant(graph: &mut Graph, name: &str, shape: &[usize], values: Vec<f32>) -> TensorId {
+    let value = Tensor::new(shape, values).unwrap();
+    let attributes = Attributes::new().with_dtype("dtype", DType::F32).with_tensor("value", &value);
+    add(graph, name, "Const", attributes, &[])
+}
+
+/// A small network in the form of the hub's `quantops` modules, as `tf.contrib.quantize` writes
+/// them: every tensor of weights rounded to a range of its own, relu6 and logits after them.
+fn quantops_module() -> Module {
+    let float = || Attributes::new().with_dtype("T", DType::F32);
+    let window = |stride: i64| {
+        float().with_ints("strides", &[1, stride, stride, 1]).with_string("padding", "SAME")
+    };
+    let mut graph = Graph::new();
+    let g = &mut graph;
+    let shape = Shape::new(vec![None, Some(SIDE), Some(SIDE), Some(3)]);
+    let images = Attributes::new().with_dtype("dtype", DType::F32).with_shape("shape", &shape);
+    let images = add(g, "hub_input/images", "Placeholder", images, &[]);
+    let two = constant(g, "two", &[], vec![2.0]);
+    let one = constant(g, "one", &[], vec![1.0]);
+    let x = add(g, "hub_input/Mul", "Mul", float(), &[images, two]);
+    let mut x = add(g, "hub_input/Sub", "Sub", float(), &[x, one]);
+    let round = |g: &mut Graph, name: &str, x: TensorId, (low, high): (f32, f32), narrow| {
+        let low = constant(g, &format!("{name}/min"), &[], vec![low]);
+        let high = constant(g, &format!("{name}/max"), &[], vec![high]);
+        let bits = Attributes::new().with_int("num_bits", 8).with_bool("narrow_range", narrow);
+        let name = format!("{name}/FakeQuantWithMinMaxVars");
+        add(g, &name, "FakeQuantWithMinMaxVars", bits, &[x, low, high])
+    };
+    let layers: [(&str, &str, [usize; 4], i64); 4] = [
+        ("Conv2d_0", "Conv2D", [3, 3, 3, 16], 2),
+        ("Conv2d_1_depthwise", "DepthwiseConv2dNative", [3, 3, 16, 1], 1),
+        ("Conv2d_1_pointwise", "Conv2D", [1, 1, 16, 32], 1),
+        ("Logits", "Conv2D", [1, 1, 32, 5], 1),
+    ];
+    for (seed, (name, op, filter, stride)) in (40..).zip(layers) {
+        if name == "Logits" {
+            let axes = Tensor::new([2], vec![1i32, 2]).unwrap();
+            let dtype = Attributes::new().with_dtype("dtype", DType::I32);
+            let axes = add(g, "axes", "Const", dtype.with_tensor("value", &axes), &[]);
+            let mean = float().with_dtype("Tidx", DType::I32).with_bool("keep_dims", true);
+            x = add(g, "global_pool", "Mean", mean, &[x, axes]);
+        }
+        let fan_in = if op == "Conv2D" { filter[..3].iter().product() } else { 9 };
+        let scale = 4.0 / (fan_in as f32).sqrt();
+        let values = pixels(filter.iter().product(), seed);
+        let values: Vec<f32> = values.iter().map(|value| scale * (value - 0.45)).collect();
+        let outputs = if op == "Conv2D" { filter[3] } else { filter[2] };
+        let w = constant(g, &format!("{name}/weights"), &filter, values);
+        // As trained: a range around the weights that is not symmetric.
+        let w = round(g, &format!("{name}/weights_quant"), w, (-0.5 * scale, 0.6 * scale), true);
+        let y = add(g, &format!("{name}/{op}"), op, window(stride), &[x, w]);
+        let b = pixels(outputs, seed + 100).iter().map(|value| value - 0.3).collect();
+        let b = constant(g, &format!("{name}/bias"), &[outputs], b);
+        let y = add(g, &format!("{name}/BiasAdd"), "BiasAdd", float(), &[y, b]);
+        x = if name == "Logits" {
+            round(g, "Logits/act_quant", y, (-3.0, 3.5), false)
+        } else {
+            let y = add(g, &format!("{name}/Relu6"), "Relu6", float(), &[y]);
+            round(g, &format!("{name}/act_quant"), y, (0.0, 6.0), false)
+        };
+    }
+    let squeeze = float().with_ints("squeeze_dims", &[1, 2]);
+    let logits = add(g, "SpatialSqueeze", "Squeeze", squeeze, &[x]);
+    let info = |tensor: TensorId, shape: &[i64]| TensorInfo {
+        encoding: Some(tensor_info::Encoding::Name(graph.tensor_name(tensor))),
+        dtype: DType::F32.to_tensorflow(),
+        tensor_shape: Some(TensorShapeProto {
+            dim: shape.iter().map(|&size| Dim { size, ..Dim::default() }).collect(),
+            ..TensorShapeProto::default()
+        }),
+    };
+    let side = SIDE as i64;
+    let signature = SignatureDef {
+        inputs: [("images".to_owned(), info(images, &[-1, side, side, 3]))].into(),
+        outputs: [("default".to_owned(), info(logits, &[-1, 5]))].into(),
+        ..SignatureDef::default()
+    };
+    let names = ["default", "image_classification"];
+    let mut model = SavedModel::default();
+    model.push_meta_graph(MetaGraphDef {
+        meta_info_def: Some(meta_graph_def::MetaInfoDef::default()),
+        graph_def: Some(graph.to_graph_def()),
+        signature_def: names.map(|name| (name.to_owned(), signature.clone())).into(),
+        ..MetaGraphDef::default()
+    });
+    model.set_file("assets/labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
+    let files = HubModule::new(model).to_files().unwrap();
+    load("quantops.tar", &archive::write(&files, Compression::None).unwrap()).unwrap()
+}
+
+#[test]
+fn a_quantops_module_becomes_8_bits_with_its_own_ranges() {
+    let module = quantops_module();
+    assert!(carries_ranges(&module) && !carries_ranges(&lively_module()));
+    let no_images = std::iter::empty();
+    let quantized = quantize(&module, no_images, &QuantizeOptions::default()).unwrap();
+    assert_eq!(quantized.images(), 0);
+    let back = load("quantops.tflite", &quantized.to_tflite().unwrap()).unwrap();
+    let runner = back.runner(&Request::new("image_classification")).unwrap();
+    let steps = runner.plan().summary().steps;
+    assert!(steps.iter().filter(|step| !step.kernel.contains("_u8")).count() <= 1, "{steps:?}");
+    let step = 6.5 / 255.0;
+    for seed in 0..8 {
+        let (ours, theirs) = (logits(&back, &image(seed)), logits(&module, &image(seed)));
+        let spread = theirs.iter().map(|value| (value / step).round()).collect::<Vec<_>>();
+        assert!(spread.iter().any(|value| *value != spread[0]), "{theirs:?}");
+        let off = difference(&ours, &theirs) / step;
+        println!("logits are {off:.2} of 255 steps apart");
+        assert!(off < 2.5, "{ours:?} {theirs:?}");
     }
 }
 

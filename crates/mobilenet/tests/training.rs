@@ -11,8 +11,10 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
-    Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, TrainOptions, recipe,
+    Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions,
+    TrainOptions, recipe,
 };
 use mobilenet::{Classifier, DecidedBy, Image, Module};
 
@@ -269,4 +271,66 @@ fn divergence_says_where_and_what_to_try() {
     options.job.recipe.epochs = 5.0;
     let error = options.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
     assert!(error.contains("step ") && error.contains("learning rate"), "{error}");
+}
+
+#[test]
+fn a_network_trained_for_8_bits_carries_its_ranges_and_answers_as_in_floats() {
+    let scratch = Scratch::new("aware");
+    let data = data(&scratch.0, 24);
+    let floats = options(&data, scratch.0.join("floats"));
+    floats.train(&mut |_| ControlFlow::Continue(())).unwrap();
+    let module = Module::load(scratch.0.join("floats").to_str().unwrap()).unwrap();
+    let mut recipe = recipe("quantization-aware").unwrap();
+    (recipe.batch_size, recipe.epochs, recipe.learning_rate) = (8, 6.0, 1e-3);
+    let job = Job::new(&data, scratch.0.join("aware"), 32, recipe);
+    let aware = QuantizationAwareOptions::new(job, module.clone());
+    let mut losses = Vec::new();
+    let tuned = aware.train(&mut |event| {
+        if let Event::Stepped { losses: step, .. } = event {
+            losses.push(step.loss);
+        }
+        ControlFlow::Continue(())
+    });
+    let tuned = tuned.unwrap();
+    let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+    let (first, last) = (mean(&losses[..5]), mean(&losses[losses.len() - 5..]));
+    println!("loss {first:.4} -> {last:.4}");
+    assert!(last < first, "{first} {last}");
+    assert_eq!(tuned.labels, ["dot", "square", "stripes"]);
+    let score = tuned.test.unwrap();
+    assert_eq!(score.evaluation.count(), 30);
+    assert!(score.evaluation.top_1() > 0.9, "{}", score.evaluation.top_1());
+    let rounded = Module::load(tuned.module.unwrap().to_str().unwrap()).unwrap();
+    assert!(carries_ranges(&rounded));
+    assert!(rounded.signature("image_feature_vector").is_ok());
+    let small = quantize(&rounded, std::iter::empty(), &QuantizeOptions::default()).unwrap();
+    let path = scratch.0.join("small.tflite");
+    fs::write(&path, small.to_tflite().unwrap()).unwrap();
+    let small = Module::load(path.to_str().unwrap()).unwrap();
+    let classifier = |module: &Module| Classifier::new(module.clone()).unwrap();
+    let [floats, rounded, small] = [&module, &rounded, &small].map(classifier);
+    let mut same = 0;
+    for number in 0..30 {
+        let image = picture(number % 3, 600 + number);
+        let logits = |classifier: &Classifier| classifier.worker().logits(&image).unwrap();
+        let (floats, rounded, small) = (logits(&floats), logits(&rounded), logits(&small));
+        let spread = floats.iter().map(|value| value.abs()).fold(0.0, f32::max);
+        for (simulated, small) in rounded.iter().zip(&small) {
+            assert!((simulated - small).abs() < 0.05 * spread, "{rounded:?} {small:?}");
+        }
+        same += usize::from(best(&floats) == best(&small));
+    }
+    assert!(same >= 28, "{same} of 30");
+    let again = QuantizationAwareOptions::new(aware.job.clone(), module);
+    assert!(
+        again
+            .train(&mut |_| ControlFlow::Continue(()))
+            .unwrap_err()
+            .to_string()
+            .contains("checkpoint")
+    );
+}
+
+fn best(logits: &[f32]) -> Option<usize> {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
 }

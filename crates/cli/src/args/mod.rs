@@ -10,6 +10,7 @@ mod learning;
 mod log;
 mod model;
 mod pixels;
+mod precision;
 mod teacher;
 
 pub(crate) use augment::AugmentArgs;
@@ -20,6 +21,7 @@ pub(crate) use learning::LearningArgs;
 pub(crate) use log::LogArgs;
 pub(crate) use model::{HubArgs, ModelArgs, RunArgs};
 pub(crate) use pixels::PixelArgs;
+pub(crate) use precision::Precision;
 use teacher::TeacherArgs;
 
 use anstyle::AnsiColor;

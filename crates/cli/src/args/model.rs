@@ -4,11 +4,17 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use mobilenet::{Isa, Module, ModuleOptions, Normalization, Precision};
+use mobilenet::evaluation::LabelledImages;
+use mobilenet::quantize::{Candidate, carries_ranges, choose, eight_bits, is_of_8_bits};
+use mobilenet::{Isa, Module, ModuleOptions, Normalization};
 
+use super::Precision;
 use crate::failure::Failure;
 use crate::progress::Download;
 use crate::terminal;
+
+/// Photos that decide the ranges of 8 bits, at most.
+const CALIBRATION_IMAGES: usize = 100;
 
 /// Where modules come from.
 #[derive(Args, Debug)]
@@ -37,10 +43,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", env = "MOBILENET_ISA", hide_env_values = true)]
     pub(crate) isa: Option<Isa>,
 
-    /// Multiply in this precision: f32, or bf16 where the processor has AVX512-BF16 [default: f32]
+    /// Compute in this precision: f32, int8, bf16 where the processor has AVX512-BF16, or auto [default:
+    /// f32]
     ///
-    /// In bf16, pointwise convolutions and the classifier round weights and inputs to bfloat16 and
-    /// sum in float32; the rest stays in float32, and networks of 8 bits stay as they are. Training is in float32.
+    /// In int8 everything is rounded to 8 bits, to ranges that the module carries or photos of
+    /// --calibration decide. In bf16, pointwise convolutions and the classifier round weights and
+    /// inputs to bfloat16 and sum in float32; the rest stays in float32. auto is the fastest of
+    /// them that loses no more than --max-loss on the photos of --calibration. Networks of 8 bits stay
+    /// as they are. Training is in float32.
     #[arg(long, value_name = "NAME", env = "MOBILENET_PRECISION", hide_env_values = true)]
     pub(crate) precision: Option<Precision>,
 }
@@ -79,6 +89,16 @@ pub(crate) struct ModelArgs {
     #[arg(long)]
     pub(crate) moving_averages: bool,
 
+    /// Photos that decide the ranges of 8 bits, and on which --precision auto measures: a folder, a
+    /// .tar, a .csv or .tsv, as `mobilenet evaluate` finds them
+    #[arg(long, value_name = "DATA", alias = "calibrate")]
+    pub(crate) calibration: Option<PathBuf>,
+
+    /// What --precision auto may lose: points of top-1 accuracy where the photos' classes are the
+    /// module's, else percent of photos with another likeliest class
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub(crate) max_loss: f64,
+
     #[command(flatten)]
     pub(crate) hub: HubArgs,
 
@@ -116,7 +136,7 @@ impl ModelArgs {
         if let Some(isa) = self.run.isa {
             options = options.isa(isa);
         }
-        if let Some(precision) = self.run.precision {
+        if let Some(Precision::Floats(precision)) = self.run.precision {
             options = options.precision(precision);
         }
         Ok(options)
@@ -129,7 +149,7 @@ impl ModelArgs {
 
     /// As [`Self::open`], for another handle than that of `--module`.
     pub(crate) fn open_handle(&self, handle: &str) -> Result<Module, Failure> {
-        let module = self.options()?.load(handle)?;
+        let module = self.rounded(self.options()?.load(handle)?)?;
         for note in module.notes() {
             terminal::note(format_args!("note: {note}"));
         }
@@ -137,5 +157,35 @@ impl ModelArgs {
         // all at once, sooner than a thousand nodes one by one.
         std::mem::forget(module.clone());
         Ok(module)
+    }
+
+    /// The module in the precision asked for, where that takes more than loading it.
+    fn rounded(&self, module: Module) -> Result<Module, Failure> {
+        let wanted = self.run.precision;
+        if !matches!(wanted, Some(Precision::Int8 | Precision::Auto)) {
+            return Ok(module);
+        }
+        let photos = self.calibration.as_deref().map(LabelledImages::open).transpose()?;
+        let options = self.options()?;
+        if wanted == Some(Precision::Int8) {
+            if photos.is_none() && !carries_ranges(&module) && !is_of_8_bits(&module) {
+                return Err(Failure::new(
+                    "the module carries no ranges for int8: --calibration names photos that decide them",
+                ));
+            }
+            return Ok(eight_bits(&module, &options, photos.as_ref(), CALIBRATION_IMAGES)?);
+        }
+        let photos = photos.ok_or_else(|| {
+            Failure::new("--precision auto needs photos to measure on: --calibration names them")
+        })?;
+        let most = self.max_loss / 100.0;
+        let choice = choose(&module, &options, &photos, CALIBRATION_IMAGES, most)?;
+        let of = if choice.by_label { "points of top-1" } else { "percent of photos" };
+        let tried = choice.candidates.iter().map(|Candidate { precision, loss }| {
+            format!("{precision} loses {:.2} {of}", 100.0 * loss)
+        });
+        let tried: Vec<String> = tried.collect();
+        terminal::note(format_args!("note: {}; the last is used", tried.join(", ")));
+        Ok(choice.module)
     }
 }

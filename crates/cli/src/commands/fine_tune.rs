@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mobilenet::ExportFormat;
-use mobilenet::training::{FineTuneOptions, Mode, Range, Score, Tuned};
+use mobilenet::training::{
+    FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score, Tuned,
+};
+use mobilenet::{ExportFormat, Module};
 use serde_json::json;
 
 use super::train::{learning_rates, stopped};
@@ -19,10 +21,12 @@ Examples:
   mobilenet fine-tune --module mobilenet_v1_050_160/feature_vector/1.tar.gz --data clothing --out my-module
   mobilenet fine-tune --data clothing --out my-module --mode full --epochs 30
   mobilenet fine-tune --data clothing --out my-module --mode full --teacher larger-module
+  mobilenet fine-tune --quantization-aware --data photos --out my-module
   mobilenet classify --module my-module photo.jpg
 
 --mode head learns a classifier on features that are computed once: seconds. --mode full learns
-everything, better and slower. Flags of make_image_classifier and retrain.py with the same
+everything, better and slower. --quantization-aware keeps the classes: the network learns to answer
+rounded to 8 bits as it does in floats, and `mobilenet quantize` makes 8 bits of it. Flags of make_image_classifier and retrain.py with the same
 meaning (--image_dir, --tfhub_module, --saved_model_dir, --labels_output_file, --train_epochs,
 --batch_size, --learning_rate, --momentum, --dropout_rate, --bottleneck_dir …) are understood.";
 
@@ -49,6 +53,11 @@ pub(crate) struct FineTune {
     /// Let everything learn: --mode full
     #[arg(long, alias = "do_fine_tuning", conflicts_with_all = ["mode", "last_blocks"])]
     full: bool,
+
+    /// Train for 8 bits: with weights and activations rounded, to answer as in floats; any photos
+    /// will do
+    #[arg(long, conflicts_with_all = ["mode", "last_blocks", "full", "feature_cache", "teacher", "names"])]
+    quantization_aware: bool,
 
     #[command(flatten)]
     data: DataArgs,
@@ -88,14 +97,20 @@ pub(crate) struct FineTune {
 
 impl FineTune {
     pub(crate) fn run(self) -> Outcome {
-        let options = self.options()?;
         let mut log = self.log.start();
-        if self.learning.find_learning_rate {
-            let curve = options.test_learning_rates(Range::default(), &mut |event| log.hear(event));
-            log.finish()?;
-            return learning_rates(&curve?, self.log.jsonl);
-        }
-        let result = options.train(&mut |event| log.hear(event));
+        let result = if self.quantization_aware {
+            let (module, job) = self.job("quantization-aware")?;
+            QuantizationAwareOptions::new(job, module).train(&mut |event| log.hear(event))
+        } else {
+            let options = self.options()?;
+            if self.learning.find_learning_rate {
+                let curve =
+                    options.test_learning_rates(Range::default(), &mut |event| log.hear(event));
+                log.finish()?;
+                return learning_rates(&curve?, self.log.jsonl);
+            }
+            options.train(&mut |event| log.hear(event))
+        };
         log.finish()?;
         let tuned = result?;
         let Some(folder) = &tuned.module else {
@@ -132,21 +147,39 @@ impl FineTune {
     }
 
     fn options(&self) -> Result<FineTuneOptions, Failure> {
+        let mode = self.mode()?;
+        let (module, job) = self.job(if mode == Mode::Head { "head" } else { "fine-tune" })?;
+        Ok(FineTuneOptions { job, module, mode, feature_cache: self.feature_cache.clone() })
+    }
+
+    /// The module, and what it is trained on; `recipe` is the usual one.
+    fn job(&self, recipe: &str) -> Result<(Module, Job), Failure> {
         let handle = self.module.as_deref().unwrap_or(mobilenet::PUBLISHED_HANDLE);
         let module = self.hub.options().load(handle)?;
-        let mode = self.mode()?;
-        let recipe = self.learning.recipe(if mode == Mode::Head { "head" } else { "fine-tune" })?;
+        let recipe = self.learning.recipe(recipe)?;
         let size = match self.image_size {
             Some(size) => size,
             None => module.expected_image_size()?.0,
         };
         let job = self.data.job(&self.learning, &self.run, size, recipe, 10.0)?;
-        Ok(FineTuneOptions { job, module, mode, feature_cache: self.feature_cache.clone() })
+        Ok((module, job))
     }
 
     /// Accuracy, overall and by class.
     fn tell(&self, tuned: &Tuned, score: &Score) -> Result<(), Failure> {
         let (top_1, top_5) = (score.evaluation.top_1(), score.evaluation.top_5());
+        if self.quantization_aware {
+            let count = score.evaluation.count();
+            if self.log.jsonl {
+                let object = json!({"event": "result", "images": count, "agreement": top_1, "loss": score.loss});
+                return crate::output::print_line(&object);
+            }
+            let text = format!(
+                "rounded, it answers {:.2}% of {count} images it has not learned from as in floats\n",
+                100.0 * top_1
+            );
+            return crate::output::print_text(&text);
+        }
         let classes = score.evaluation.confusion().per_class();
         if self.log.jsonl {
             let by_class: serde_json::Map<_, _> = tuned

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mobilenet::evaluation::{EvaluationOptions, LabelledImages, Sample, evaluate};
-use mobilenet::quantize::{QuantizeOptions, RangeMethod, quantize};
-use mobilenet::{Classifier, Image, Module, Preprocessing, Scratch, Tensor};
+use mobilenet::quantize::{
+    QuantizeOptions, RangeMethod, calibration_images, carries_ranges, quantize,
+};
+use mobilenet::{Classifier, Image, Module, Preprocessing};
 use serde::Serialize;
 
 use crate::args::{ModelArgs, PixelArgs};
@@ -20,10 +22,12 @@ const EXAMPLES: &str = "\
 Examples:
   mobilenet quantize --calibration photos --out small.tflite
   mobilenet quantize --calibration samples.tar --ranges percentile:99.99 --out small.tflite
+  mobilenet quantize --calibration photos --evaluate labelled --out small.tflite
   mobilenet classify --module small.tflite photo.jpg
 
 The photos are found as `mobilenet evaluate` finds them. Calibration takes some of them, evenly
-chosen; the report compares both networks on all.";
+chosen; the report compares both networks on all, or on those of --evaluate. A module that
+`mobilenet fine-tune --quantization-aware` wrote carries its ranges and needs no calibration.";
 
 /// Make a network of 8 bits
 ///
@@ -32,14 +36,18 @@ chosen; the report compares both networks on all.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Quantize {
-    /// Photos that decide the ranges, and on which both networks are compared: a folder, a .tar,
-    /// a .csv or .tsv
+    /// Compare both networks on these photos [default: those of --calibration]
     #[arg(long, value_name = "DATA")]
-    calibration: PathBuf,
+    evaluate: Option<PathBuf>,
 
     /// Write this TFLite file
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
+
+    /// Compare with this module instead of the one that is quantised: with that of floats, where it
+    /// was trained for 8 bits
+    #[arg(long, value_name = "HANDLE")]
+    against: Option<String>,
 
     /// Calibrate on so many of the photos
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -52,6 +60,11 @@ pub(crate) struct Quantize {
     /// Leave biases as they are, whatever rounding the weights changes on average
     #[arg(long)]
     no_bias_correction: bool,
+
+    /// Let channels grow that use little of their tensor's range, and shrink the weights that read
+    /// them: cross-layer equalisation
+    #[arg(long, alias = "equalisation")]
+    equalization: bool,
 
     /// No progress bar
     #[arg(short, long)]
@@ -76,6 +89,7 @@ struct Report {
     calibrated_on: usize,
     ranges: String,
     bias_correction: bool,
+    equalization: bool,
     images: usize,
     /// Photos whose likeliest class is the same.
     same_top1: usize,
@@ -95,21 +109,29 @@ struct Accuracy {
 
 impl Quantize {
     pub(crate) fn run(self) -> Outcome {
-        let data = LabelledImages::open(&self.calibration)?;
+        let open = |path: &Option<PathBuf>| path.as_deref().map(LabelledImages::open).transpose();
+        let calibration = open(&self.model.calibration)?;
+        let evaluation = open(&self.evaluate)?.or_else(|| calibration.clone());
         let file = WholeFile::create(&self.out)?;
         let module = self.model.open()?;
+        let carries_ranges = carries_ranges(&module);
+        if calibration.is_none() && !carries_ranges {
+            return Err(Failure::new(
+                "the module carries no ranges: --calibration names photos that decide them",
+            ));
+        }
         let preprocessing = self.pixels.preprocessing(&module)?;
-        let options =
-            QuantizeOptions { ranges: self.ranges, bias_correction: !self.no_bias_correction };
-        let chosen = spread(&data.images, self.images);
-        let calibrated_on = chosen.len();
-        let mut pictures = Pictures::new(preprocessing.clone());
+        let options = QuantizeOptions {
+            ranges: self.ranges,
+            bias_correction: !self.no_bias_correction,
+            equalization: self.equalization,
+        };
+        let photos = calibration.as_ref().filter(|_| !carries_ranges);
+        let samples = photos.map(|data| data.images.as_slice()).unwrap_or_default();
+        let images = calibration_images(samples, self.images, &preprocessing);
+        let calibrated_on = images.len();
         let mut progress = Progress::new(Some(calibrated_on), self.quiet, false);
-        let images = chosen.into_iter().map(|sample| {
-            let image = pictures.tensor(sample);
-            progress.step(image.is_err());
-            image
-        });
+        let images = images.inspect(|image| progress.step(image.is_err()));
         let quantized = quantize(&module, images, &options);
         progress.finish();
         let bytes = quantized?.to_tflite()?;
@@ -118,15 +140,23 @@ impl Quantize {
             out: self.out.display().to_string(),
             bytes: bytes.len(),
             calibrated_on,
-            ranges: self.ranges.to_string(),
-            bias_correction: options.bias_correction,
-            images: data.images.len(),
+            ranges: if carries_ranges { "the module's".into() } else { self.ranges.to_string() },
+            bias_correction: options.bias_correction && !carries_ranges,
+            equalization: options.equalization && !carries_ranges,
+            images: 0,
             same_top1: 0,
             mean_difference: 0.0,
             largest_difference: 0.0,
             accuracy: None,
         };
-        self.compare(&module, &preprocessing, &data, report)
+        let module = match &self.against {
+            Some(handle) => self.model.open_handle(handle)?,
+            None => module,
+        };
+        match &evaluation {
+            Some(data) => self.compare(&module, &preprocessing, data, report),
+            None => self.print(&report),
+        }
     }
 
     fn compare(
@@ -173,9 +203,19 @@ impl Quantize {
 
 impl Report {
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let correction = if self.bias_correction { ", biases corrected" } else { "" };
+        let how = [
+            (self.equalization, ", channels equalised"),
+            (self.bias_correction, ", biases corrected"),
+        ];
+        let how: String = how.iter().filter(|(done, _)| *done).map(|(_, text)| *text).collect();
         writeln!(out, "{}: {} bytes", self.out, self.bytes)?;
-        writeln!(out, "calibrated on {} photos, {}{correction}", self.calibrated_on, self.ranges)?;
+        match self.calibrated_on {
+            0 => writeln!(out, "ranges: {}", self.ranges)?,
+            photos => writeln!(out, "calibrated on {photos} photos, {}{how}", self.ranges)?,
+        }
+        if self.images == 0 {
+            return Ok(());
+        }
         writeln!(out, "same top 1 on {} of {} photos", self.same_top1, self.images)?;
         let (mean, largest) = (self.mean_difference, self.largest_difference);
         writeln!(out, "logits differ by {mean:.3} on average, {largest:.3} at most")?;
@@ -222,32 +262,6 @@ fn best(logits: &[f32]) -> Option<usize> {
     })
 }
 
-/// At most `count` of them, evenly chosen.
-fn spread(samples: &[Sample], count: usize) -> Vec<&Sample> {
-    let count = count.clamp(1, samples.len().max(1));
-    (0..count).filter_map(|i| samples.get(i * samples.len() / count)).collect()
-}
-
 fn decode(preprocessing: &Preprocessing, sample: &Sample) -> mobilenet::Result<Image> {
     preprocessing.decode(&sample.source.read()?)
-}
-
-/// Photos as the network sees them.
-struct Pictures {
-    preprocessing: Preprocessing,
-    scratch: Scratch,
-}
-
-impl Pictures {
-    fn new(preprocessing: Preprocessing) -> Self {
-        Pictures { preprocessing, scratch: Scratch::default() }
-    }
-
-    fn tensor(&mut self, sample: &Sample) -> mobilenet::Result<Tensor> {
-        let image = decode(&self.preprocessing, sample)?;
-        let mut pixels = vec![0.0; self.preprocessing.output_len()];
-        self.preprocessing.run(&image, &mut pixels, &mut self.scratch)?;
-        let (height, width) = (self.preprocessing.height, self.preprocessing.width);
-        Ok(Tensor::new([1, height, width, 3], pixels)?)
-    }
 }

@@ -21,12 +21,17 @@ pub(super) enum Keep {
     First,
 }
 
+/// What graphs that were not TensorFlow's say of their version.
+pub(super) fn versions() -> VersionDef {
+    VersionDef { producer: PRODUCER, ..VersionDef::default() }
+}
+
 /// The graph, its nodes in the order they had.
 pub(super) fn graph(module: &Module, keep: Keep) -> Result<GraphDef> {
     let mut graph = module.graph()?.to_graph_def();
     graph.library = None;
     graph.debug_info = None;
-    graph.versions.get_or_insert(VersionDef { producer: PRODUCER, ..VersionDef::default() });
+    graph.versions.get_or_insert(versions());
     let first = module.first_signature()?;
     let mut outputs = Vec::new();
     for signature in module.signatures() {

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::export::Bare;
 
 /// What was seen of some tensors.
-pub(super) struct Calibration {
+pub(crate) struct Calibration {
     session: Session,
     tensors: Vec<TensorId>,
     seen: HashMap<TensorId, Seen>,
@@ -24,11 +24,13 @@ struct Seen {
     /// Sum by channel, the last dimension, and how many values each sum has.
     sums: Vec<f64>,
     count: u64,
+    /// The largest magnitude of each channel.
+    highs: Vec<f32>,
 }
 
 impl Calibration {
     /// Prepares to watch the tensors that are rounded.
-    pub(super) fn new(bare: &Bare, places: &Places) -> Result<Self> {
+    fn new(bare: &Bare, places: &Places) -> Result<Self> {
         let tensors = places.watched();
         let names: Vec<String> =
             tensors.iter().map(|&tensor| bare.graph.tensor_name(tensor)).collect();
@@ -45,8 +47,15 @@ impl Calibration {
         Ok(Self { session, tensors, seen: HashMap::new() })
     }
 
+    /// What `images` make of the network.
+    pub(crate) fn of_images(bare: &Bare, places: &Places, images: &[Tensor]) -> Result<Self> {
+        let mut calibration = Self::new(bare, places)?;
+        images.iter().try_for_each(|image| calibration.watch(image))?;
+        Ok(calibration)
+    }
+
     /// Runs one image.
-    pub(super) fn watch(&mut self, image: &Tensor) -> Result<()> {
+    fn watch(&mut self, image: &Tensor) -> Result<()> {
         let outputs = self.session.call(&[image])?;
         for (&tensor, output) in self.tensors.iter().zip(&outputs) {
             let values = output.as_f32().unwrap_or_default();
@@ -57,7 +66,7 @@ impl Calibration {
     }
 
     /// The range that `tensor` gets.
-    pub(super) fn range(&self, tensor: TensorId, method: RangeMethod) -> Result<(f64, f64)> {
+    pub(crate) fn range(&self, tensor: TensorId, method: RangeMethod) -> Result<(f64, f64)> {
         Ok(self.of(tensor)?.histogram.range(method))
     }
 
@@ -65,6 +74,11 @@ impl Calibration {
     pub(super) fn means(&self, tensor: TensorId) -> Result<Vec<f64>> {
         let Seen { sums, count, .. } = self.of(tensor)?;
         Ok(sums.iter().map(|sum| sum / (*count).max(1) as f64).collect())
+    }
+
+    /// The largest magnitude of each channel.
+    pub(super) fn highs(&self, tensor: TensorId) -> Result<&[f32]> {
+        Ok(&self.of(tensor)?.highs)
     }
 
     fn of(&self, tensor: TensorId) -> Result<&Seen> {
@@ -77,8 +91,11 @@ impl Seen {
     fn add(&mut self, values: &[f32], channels: usize) {
         self.histogram.add(values);
         self.sums.resize(channels, 0.0);
+        self.highs.resize(channels, 0.0);
         for pixel in values.chunks_exact(channels) {
             self.sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+            let highs = self.highs.iter_mut().zip(pixel);
+            highs.for_each(|(high, value)| *high = high.max(value.abs()));
             self.count += 1;
         }
     }

@@ -55,12 +55,7 @@ pub(super) fn equalized(graph: &Graph, calibration: &Calibration) -> Result<Opti
 }
 
 /// The pair that ends in `node`, if nobody else reads what is between.
-fn pair(
-    graph: &Graph,
-    users: &HashMap<TensorId, usize>,
-    id: NodeId,
-    node: &Node,
-) -> Option<Pair> {
+fn pair(graph: &Graph, users: &HashMap<TensorId, usize>, id: NodeId, node: &Node) -> Option<Pair> {
     let constant = |tensor: TensorId| {
         (graph.node(tensor.node).op_name == "Const" && users.get(&tensor) == Some(&1))
             .then_some(tensor.node)

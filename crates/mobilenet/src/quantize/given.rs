@@ -38,10 +38,12 @@ impl Given {
                 made.insert(TensorId::from(id), of);
                 continue;
             }
-            let copy = new.add(node.name.clone(), &node.op_name, node.attributes.clone(), &inputs)?;
-            made.extend((0..node.outputs.len()).map(|port| {
-                (TensorId { node: id, port }, TensorId { node: copy, port })
-            }));
+            let copy =
+                new.add(node.name.clone(), &node.op_name, node.attributes.clone(), &inputs)?;
+            made.extend(
+                (0..node.outputs.len())
+                    .map(|port| (TensorId { node: id, port }, TensorId { node: copy, port })),
+            );
         }
         let output = old.tensor(&bare.output)?;
         if let Some(&output) = made.get(&output) {

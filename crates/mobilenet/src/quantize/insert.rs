@@ -7,6 +7,7 @@ use mobilenet_formats::{DType, Tensor};
 
 use super::QuantizeOptions;
 use super::calibrate::Calibration;
+use super::given::Given;
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::Bare;
 use crate::export::tflite::network_input;
@@ -27,20 +28,21 @@ enum Rounding {
 }
 
 /// What happens where, inputs first.
-pub(super) struct Places {
+pub(crate) struct Places {
     nodes: Vec<(NodeId, Rounding)>,
     /// What the network wants to see, and the range it has by convention.
     input: TensorId,
     input_range: (f64, f64),
 }
 
-const PRODUCTS: &[&str] = &["Conv2D", "DepthwiseConv2dNative", "MatMul"];
+/// What multiplies by weights.
+pub(super) const PRODUCTS: &[&str] = &["Conv2D", "DepthwiseConv2dNative", "MatMul"];
 
 /// Finds the places.
 ///
 /// # Errors
 /// [`ErrorKind::Graph`] for an op this does not know, by name and op.
-pub(super) fn places(bare: &Bare) -> Result<Places> {
+pub(crate) fn places(bare: &Bare) -> Result<Places> {
     let graph = &bare.graph;
     let (images, output) = (graph.tensor(&bare.images)?, graph.tensor(&bare.output)?);
     let order = graph.needed(&[output], &[images])?;
@@ -85,6 +87,11 @@ pub(super) fn places(bare: &Bare) -> Result<Places> {
 }
 
 impl Places {
+    /// Every node, inputs first, and whether it gets a range of its own.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, bool)> {
+        self.nodes.iter().map(|&(id, rounding)| (id, rounding == Rounding::Own))
+    }
+
     /// The tensors whose values decide.
     pub(super) fn watched(&self) -> Vec<TensorId> {
         let own = self.nodes.iter().filter(|(_, rounding)| *rounding != Rounding::Inside);
@@ -94,7 +101,7 @@ impl Places {
 
 /// The 256 values of a tensor: `scale * (integer - zero_point)`, integers from -128 to 127.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Steps {
+pub(super) struct Steps {
     scale: f32,
     zero_point: i32,
 }
@@ -114,13 +121,35 @@ impl Steps {
     }
 }
 
+impl Steps {
+    /// `FakeQuant…`'s: `levels` steps from one end to the other, moved so that 0 is one of them.
+    pub(super) fn between(min: f32, max: f32, levels: f32) -> Self {
+        let scale = (max - min) / levels;
+        if !(scale.is_finite() && scale > 0.0) {
+            return Self::over((0.0, 0.0));
+        }
+        let least = 255.0 - levels;
+        let zero = (least - min / scale).round().clamp(least, 255.0);
+        Self { scale, zero_point: zero as i32 - 128 }
+    }
+}
+
 const PROBABILITY: Steps = Steps { scale: 1.0 / 256.0, zero_point: -128 };
+
+/// Where ranges come from.
+#[derive(Clone, Copy)]
+pub(super) enum Ranges<'a> {
+    /// What was seen.
+    Seen(&'a Calibration),
+    /// What the graph says.
+    Given(&'a Given),
+}
 
 /// The graph that rounds at `places`.
 pub(super) fn quantized(
     bare: &Bare,
     places: &Places,
-    calibration: &Calibration,
+    ranges: Ranges<'_>,
     options: &QuantizeOptions,
 ) -> Result<Graph> {
     let mut writer = Writer {
@@ -128,7 +157,7 @@ pub(super) fn quantized(
         new: Graph::new(),
         real: HashMap::new(),
         integers: HashMap::new(),
-        calibration,
+        ranges,
         options,
     };
     let images = bare.graph.tensor(&bare.images)?;
@@ -150,7 +179,7 @@ struct Writer<'a> {
     real: HashMap<TensorId, TensorId>,
     /// The integers, and what they mean.
     integers: HashMap<TensorId, (TensorId, Steps)>,
-    calibration: &'a Calibration,
+    ranges: Ranges<'a>,
     options: &'a QuantizeOptions,
 }
 
@@ -168,23 +197,44 @@ impl Writer<'_> {
         let (name, tensor) = (node.name.clone(), TensorId::from(id));
         let first = node.inputs.first().copied();
         let input = first.and_then(|input| self.integers.get(&input).copied());
-        let method = self.options.ranges;
         let steps = match rounding {
             Rounding::Inside if tensor == places.input => Steps::over(places.input_range),
             Rounding::Inside => {
                 self.copy(id, &name)?;
                 return Ok(());
             }
-            Rounding::Own => Steps::over(self.calibration.range(tensor, method)?),
+            Rounding::Own => self.steps(tensor, input)?,
             Rounding::Probability => PROBABILITY,
             Rounding::AsInput => match input {
                 Some((_, steps)) => steps,
-                None => Steps::over(self.calibration.range(tensor, method)?),
+                None => self.steps(tensor, None)?,
             },
             Rounding::Integers => return self.reshaped(id, input),
         };
         let real = self.copy(id, &format!("{name}/real"))?;
         self.round(tensor, real, steps, &name)
+    }
+
+    /// The 256 values of `tensor`; `input` is what its node reads.
+    fn steps(&self, tensor: TensorId, input: Option<(TensorId, Steps)>) -> Result<Steps> {
+        match self.ranges {
+            Ranges::Seen(calibration) => {
+                Ok(Steps::over(calibration.range(tensor, self.options.ranges)?))
+            }
+            Ranges::Given(given) => {
+                let node = self.old.node(tensor.node);
+                // A mean is no larger than what it is the mean of.
+                let of_input = input.filter(|_| node.op_name == "Mean").map(|(_, steps)| steps);
+                given.of(tensor).or(of_input).ok_or_else(|| {
+                    let message = format!(
+                        "the graph gives ranges to some tensors and none to `{}` ({}): a \
+                         FakeQuantWithMinMaxVars is wanted behind it",
+                        node.name, node.op_name
+                    );
+                    Error::new(ErrorKind::Graph, message)
+                })
+            }
+        }
     }
 
     /// The same integers in another shape.
@@ -308,6 +358,10 @@ impl Writer<'_> {
                 *largest = largest.max(value.abs());
             }
         }
+        let grid = match self.ranges {
+            Ranges::Given(given) => given.of(weights).map(|steps| steps.scale),
+            Ranges::Seen(_) => None,
+        };
         let scales: Vec<f32> = largest
             .iter()
             .enumerate()
@@ -315,7 +369,10 @@ impl Writer<'_> {
                 // Where weights are all but 0, the bias must still count in 32 bits.
                 let bias = bias.get(output).copied().unwrap_or(0.0).abs();
                 let least = f64::from(bias) / (f64::from(input.scale) * f64::from(1 << 28));
-                (largest / 127.0).max(least as f32).max(1e-20)
+                // Weights that are multiples of a step already stay what they are.
+                let own = largest / 127.0;
+                let own = grid.filter(|step| (largest / step).round() <= 127.0).unwrap_or(own);
+                own.max(least as f32).max(1e-20)
             })
             .collect();
         let integers: Vec<i8> = values
@@ -375,8 +432,8 @@ impl Writer<'_> {
         let &[x, w] = product.inputs.as_slice() else { return self.constant(bias) };
         let rounded = self.rounded(&product, w)?;
         let mut values: Vec<f64> = self.bias_of(&product)?.into_iter().map(f64::from).collect();
-        if self.options.bias_correction {
-            let means = self.calibration.means(x)?;
+        if let (true, Ranges::Seen(calibration)) = (self.options.bias_correction, self.ranges) {
+            let means = calibration.means(x)?;
             values.iter_mut().zip(rounded.errors(&means)).for_each(|(bias, off)| *bias += off);
         }
         let scales: Vec<f32> =
@@ -406,21 +463,40 @@ struct Rounded {
 impl Rounded {
     /// What rounding changes of each output, for inputs of these means; borders aside.
     fn errors(&self, means: &[f64]) -> Vec<f64> {
-        let outputs = self.scales.len().max(1);
-        let inner = self.shape.get(self.shape.len().saturating_sub(2)).copied().unwrap_or(1).max(1);
-        let mut errors = vec![0.0; outputs];
-        for (i, (&value, &integer)) in self.values.iter().zip(&self.integers).enumerate() {
-            let output = i % outputs;
-            let scale = self.scales.get(output).copied().unwrap_or(0.0);
-            let off = f64::from(value) - f64::from(scale) * f64::from(integer);
-            let multiplier = (outputs / inner).max(1);
-            let input = if self.depthwise { output / multiplier } else { i / outputs % inner };
-            if let Some(error) = errors.get_mut(output) {
-                *error += off * means.get(input).copied().unwrap_or(0.0);
-            }
-        }
-        errors
+        let rounded: Vec<f64> = self
+            .integers
+            .iter()
+            .enumerate()
+            .map(|(i, &integer)| {
+                let scale = self.scales.get(i % self.scales.len().max(1)).copied();
+                f64::from(scale.unwrap_or(0.0)) * f64::from(integer)
+            })
+            .collect();
+        let outputs = self.scales.len();
+        rounding_errors(&self.values, &rounded, (&self.shape, outputs, self.depthwise), means)
     }
+}
+
+/// What changes of each output of a product where `values` become `rounded`, for inputs of these
+/// means; borders aside. `layout`: shape, outputs, and whether each input has outputs of its own.
+pub(super) fn rounding_errors(
+    values: &[f32],
+    rounded: &[f64],
+    (shape, outputs, depthwise): (&[usize], usize, bool),
+    means: &[f64],
+) -> Vec<f64> {
+    let outputs = outputs.max(1);
+    let inner = shape.get(shape.len().saturating_sub(2)).copied().unwrap_or(1).max(1);
+    let multiplier = (outputs / inner).max(1);
+    let mut errors = vec![0.0; outputs];
+    for (i, (&value, &rounded)) in values.iter().zip(rounded).enumerate() {
+        let output = i % outputs;
+        let input = if depthwise { output / multiplier } else { i / outputs % inner };
+        if let Some(error) = errors.get_mut(output) {
+            *error += (f64::from(value) - rounded) * means.get(input).copied().unwrap_or(0.0);
+        }
+    }
+    errors
 }
 
 fn coding(integers: &str, dtype: DType, axis: i64) -> Attributes {

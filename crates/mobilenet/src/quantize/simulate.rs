@@ -10,7 +10,7 @@ use mobilenet_formats::{DType, Tensor};
 
 use super::RangeMethod;
 use super::calibrate::Calibration;
-use super::insert::{PRODUCTS, Places};
+use super::insert::{PRODUCTS, Places, rounding_errors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::Bare;
 
@@ -41,7 +41,8 @@ pub(crate) fn simulate(
     values: Option<&Values>,
 ) -> Result<Simulation> {
     let (new, made) = (Graph::new(), HashMap::new());
-    let mut writer = Writer { old: &bare.graph, new, made, values, variables: Values::new() };
+    let variables = Values::new();
+    let mut writer = Writer { old: &bare.graph, calibration, new, made, values, variables };
     let images = bare.graph.tensor(&bare.images)?;
     writer.copy(images.node, None)?;
     let softmax = bare.graph.tensor(&bare.output)?;
@@ -77,6 +78,7 @@ pub(crate) fn simulate(
 
 struct Writer<'a> {
     old: &'a Graph,
+    calibration: &'a Calibration,
     new: Graph,
     /// Tensors of the old graph in the new one, rounded where they are.
     made: HashMap<TensorId, TensorId>,
@@ -99,7 +101,7 @@ impl Writer<'_> {
             inputs.push(match self.made.get(&input) {
                 Some(&made) => made,
                 None if product && place == 1 => self.weights(node, input)?,
-                None if node.op_name == "BiasAdd" && place == 1 => self.value(input)?,
+                None if node.op_name == "BiasAdd" && place == 1 => self.bias(node, input)?,
                 None => self.constant(input)?,
             });
         }
@@ -136,34 +138,60 @@ impl Writer<'_> {
         Ok(made.into())
     }
 
-    /// A constant that is learnt.
-    fn value(&mut self, tensor: TensorId) -> Result<TensorId> {
-        let node = self.old.node(tensor.node);
-        let (name, value) = (&node.name, node.attributes.tensor("value")?);
+    /// A constant that is learnt, from `first` on.
+    fn learnt(&mut self, tensor: TensorId, first: Tensor) -> Result<TensorId> {
+        let name = &self.old.node(tensor.node).name;
         if let Some(values) = self.values {
-            let learnt = values.get(name).filter(|learnt| learnt.shape() == value.shape());
+            let learnt = values.get(name).filter(|learnt| learnt.shape() == first.shape());
             let learnt = learnt.ok_or_else(|| {
                 Error::new(ErrorKind::Training, format!("no value of {name:?} was learnt"))
             })?;
             return self.add_constant(name, learnt);
         }
-        let shape = Shape::known(value.shape());
+        let shape = Shape::known(first.shape());
         let dtype = || Attributes::new().with_dtype("dtype", DType::F32);
         let attributes = dtype().with_shape("shape", &shape).with_string("shared_name", name);
         let handle = self.new.add(name.clone(), "VarHandleOp", attributes, &[])?;
         let read = format!("{name}/Read/ReadVariableOp");
         let read = self.new.add(read, "ReadVariableOp", dtype(), &[handle.into()])?;
-        self.variables.insert(name.clone(), Arc::new(value));
+        self.variables.insert(name.clone(), Arc::new(first));
         Ok(read.into())
+    }
+
+    /// A bias, which starts moved by what rounding the weights before it changes on average.
+    fn bias(&mut self, sum: &Node, bias: TensorId) -> Result<TensorId> {
+        let value = self.old.node(bias.node).attributes.tensor("value")?;
+        let product = sum.inputs.first().map(|input| self.old.node(input.node));
+        let product = product.filter(|product| PRODUCTS.contains(&product.op_name.as_str()));
+        let Some(&[x, weights]) = product.map(|product| product.inputs.as_slice()) else {
+            return self.learnt(bias, value);
+        };
+        let depthwise = product.is_some_and(|node| node.op_name == "DepthwiseConv2dNative");
+        let kernel = self.old.node(weights.node).attributes.tensor("value")?;
+        let outputs = value.shape().first().copied().unwrap_or(1).max(1);
+        let values = kernel.as_f32().unwrap_or_default();
+        let largest = largest(values, outputs);
+        let rounded = values.iter().enumerate().map(|(i, &value)| {
+            let scale = (f64::from(largest[i % outputs]) / 127.0).max(f64::MIN_POSITIVE);
+            (f64::from(value) / scale).round() * scale
+        });
+        let rounded: Vec<f64> = rounded.collect();
+        let layout = (kernel.shape(), outputs, depthwise);
+        let errors = rounding_errors(values, &rounded, layout, &self.calibration.means(x)?);
+        let moved = value.as_f32().unwrap_or_default().iter().zip(errors);
+        let moved: Vec<f32> = moved.map(|(bias, off)| (f64::from(*bias) + off) as f32).collect();
+        self.learnt(bias, Tensor::new(value.shape().to_vec(), moved)?)
     }
 
     /// Weights, rounded: each output channel to 255 values around 0.
     fn weights(&mut self, product: &Node, weights: TensorId) -> Result<TensorId> {
         let name = self.old.node(weights.node).name.clone();
-        let shape = self.old.fact(weights).shape.concrete().ok_or_else(|| {
-            Error::new(ErrorKind::Graph, format!("`{name}` has no known shape"))
-        })?;
-        let raw = self.value(weights)?;
+        let shape =
+            self.old.fact(weights).shape.concrete().ok_or_else(|| {
+                Error::new(ErrorKind::Graph, format!("`{name}` has no known shape"))
+            })?;
+        let first = self.old.node(weights.node).attributes.tensor("value")?;
+        let raw = self.learnt(weights, first)?;
         let depthwise = product.op_name == "DepthwiseConv2dNative";
         // What has an output channel of its own comes last.
         let outputs = match shape.as_slice() {
@@ -175,17 +203,14 @@ impl Writer<'_> {
         let flat = self.reshape(&format!("{name}/channels"), raw, &[rows, outputs])?;
         let [low, high] = match self.values.and_then(|values| values.get(&name)) {
             Some(value) => {
-                let mut largest = vec![0.0f32; outputs];
-                for (i, value) in value.as_f32().unwrap_or_default().iter().enumerate() {
-                    let own = &mut largest[i % outputs];
-                    *own = own.max(value.abs());
-                }
-                let ends = [-1.0f32, 1.0].map(|sign| {
-                    largest.iter().map(|value| sign * value).collect::<Vec<f32>>()
-                });
+                let largest = largest(value.as_f32().unwrap_or_default(), outputs);
+                let ends = [-1.0f32, 1.0]
+                    .map(|sign| largest.iter().map(|value| sign * value).collect::<Vec<f32>>());
                 let [low, high] = ends.map(|end| Tensor::new([outputs], end));
-                [self.add_constant(&format!("{name}/min"), &low?)?,
-                 self.add_constant(&format!("{name}/max"), &high?)?]
+                [
+                    self.add_constant(&format!("{name}/min"), &low?)?,
+                    self.add_constant(&format!("{name}/max"), &high?)?,
+                ]
             }
             None => self.ends(&name, flat)?,
         };
@@ -198,7 +223,8 @@ impl Writer<'_> {
     fn reshape(&mut self, name: &str, x: TensorId, shape: &[usize]) -> Result<TensorId> {
         let dims: Vec<i32> =
             shape.iter().map(|&dim| i32::try_from(dim).unwrap_or(i32::MAX)).collect();
-        let dims = self.add_constant(&format!("{name}/shape"), &Tensor::new([dims.len()], dims)?)?;
+        let dims =
+            self.add_constant(&format!("{name}/shape"), &Tensor::new([dims.len()], dims)?)?;
         let attributes = float().with_dtype("Tshape", DType::I32);
         Ok(self.new.add(name, "Reshape", attributes, &[x, dims])?.into())
     }
@@ -222,6 +248,15 @@ impl Writer<'_> {
         let high = add(graph, "max", "StopGradient", &[largest])?;
         Ok([add(graph, "min", "Neg", &[high])?, high])
     }
+}
+
+/// The largest magnitude of each output channel.
+fn largest(values: &[f32], outputs: usize) -> Vec<f32> {
+    let mut largest = vec![0.0f32; outputs];
+    for (i, value) in values.iter().enumerate() {
+        largest[i % outputs] = largest[i % outputs].max(value.abs());
+    }
+    largest
 }
 
 fn bits(narrow: bool) -> Attributes {

@@ -45,7 +45,7 @@ pub(super) fn finish(
 }
 
 /// Writes a module to `folder`, the file that makes it one last.
-fn write(module: &HubModule, folder: &Path) -> Result<()> {
+pub(super) fn write(module: &HubModule, folder: &Path) -> Result<()> {
     let files = module.to_files()?;
     let mut paths = files.paths();
     paths.sort_by_key(|path| path == MODULE_FILE);

@@ -9,15 +9,13 @@ use mobilenet_formats::Tensor;
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_train::checkpoint::Checkpoint;
 use mobilenet_train::dataset::{Dataset, Sample};
-use mobilenet_train::pictures::{Budget, Pictures};
 use mobilenet_train::range_test::{Curve, Range};
 use mobilenet_train::run::{Event, Features, Network, Outcome, Run};
-use mobilenet_train::validation::{Plain, Score, Trial};
-use mobilenet_vision::{DecodeOptions, Preprocess};
+use mobilenet_train::validation::Score;
 
 use super::cut::{BLOCKS, Cut};
 use super::features::{self, FeatureCache};
-use super::job::{Job, evaluation};
+use super::job::Job;
 use super::recipe::recipe;
 use super::{export, network};
 use crate::builder::MobilenetV1;
@@ -328,7 +326,7 @@ impl FineTuneOptions {
             .collect();
         let (unknown, their_hashes): (Vec<Sample>, Vec<[u8; 32]>) = missing.into_iter().unzip();
         let read = |name: &str| network::lookup(&network.variables, name);
-        let failures = self.on_pictures(&unknown, |trial| {
+        let failures = self.job.on_pictures(&unknown, |trial| {
             cut.frozen(network).visit(&read, trial, &mut |index, row| {
                 if let Some(hash) = their_hashes.get(index) {
                     cache.insert(*hash, row);
@@ -354,22 +352,6 @@ impl FineTuneOptions {
         Ok(rows)
     }
 
-    /// Calls `work` with a trial of `samples`, prepared as after training.
-    fn on_pictures<R>(
-        &self,
-        samples: &[Sample],
-        work: impl FnOnce(Trial<'_>) -> mobilenet_train::Result<R>,
-    ) -> Result<R> {
-        let budget = Budget::new(0);
-        let pictures = Pictures::new(samples.len(), &budget, DecodeOptions::default());
-        let (crop, resize) = evaluation();
-        let side = self.job.image_size;
-        let preprocess = Preprocess { crop, resize, height: side, width: side };
-        let maker = Plain { pictures: &pictures, preprocess };
-        let threads = self.job.threads.max(1);
-        Ok(work(Trial { samples, maker: &maker, shape: [side, side, 3], threads })?)
-    }
-
     /// How good the finished module is on images it has not seen.
     fn test(&self, module: &HubModule, dataset: &Dataset) -> Result<Option<Score>> {
         let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
@@ -379,7 +361,9 @@ impl FineTuneOptions {
         let network = network::of(module)?;
         let read = |name: &str| network::lookup(&network.variables, name);
         let classes = dataset.classes.len();
-        self.on_pictures(samples, |trial| network.inference.score(&read, classes, trial)).map(Some)
+        self.job
+            .on_pictures(samples, |trial| network.inference.score(&read, classes, trial))
+            .map(Some)
     }
 }
 

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mobilenet_train::checkpoint::{Checkpoint, Settings};
-use mobilenet_train::dataset::{Dataset, Shares};
+use mobilenet_train::dataset::{Dataset, Sample, Shares};
 use mobilenet_train::optimizer::{self, Optimizer};
+use mobilenet_train::pictures::{Budget, Pictures};
 use mobilenet_train::run::RunOptions;
 use mobilenet_train::schedule::Schedule;
-use mobilenet_vision::{Crop, Resize};
+use mobilenet_train::validation::{Plain, Trial};
+use mobilenet_vision::{Crop, DecodeOptions, Preprocess, Resize};
 
 use super::class_weights::ClassWeights;
 use super::recipe::Recipe;
@@ -169,6 +171,22 @@ impl Job {
         labels: &[String],
     ) -> Result<Option<Teacher<'_>>> {
         self.distillation.as_ref().map(|from| Teacher::new(from, classes, labels)).transpose()
+    }
+
+    /// Calls `work` with a trial of `samples`, prepared as after training.
+    pub(super) fn on_pictures<R>(
+        &self,
+        samples: &[Sample],
+        work: impl FnOnce(Trial<'_>) -> mobilenet_train::Result<R>,
+    ) -> Result<R> {
+        let budget = Budget::new(0);
+        let pictures = Pictures::new(samples.len(), &budget, DecodeOptions::default());
+        let (crop, resize) = evaluation();
+        let side = self.image_size;
+        let preprocess = Preprocess { crop, resize, height: side, width: side };
+        let maker = Plain { pictures: &pictures, preprocess };
+        let threads = self.threads.max(1);
+        Ok(work(Trial { samples, maker: &maker, shape: [side, side, 3], threads })?)
     }
 
     pub(super) fn optimizer(&self) -> Result<Box<dyn Optimizer>> {

@@ -1,7 +1,7 @@
 //! Training: a network from nothing, or a module on new photos, to a new module.
 //!
 //! [`TrainOptions`] trains MobileNet V1 from random values, [`FineTuneOptions`] a module on other
-//! photos. Data and recipe are a [`Job`]; what happens meanwhile comes as [`Event`]s.
+//! photos, [`QuantizationAwareOptions`] one for 8 bits. Data and recipe are a [`Job`]; what happens meanwhile comes as [`Event`]s.
 //! `mobilenet-train` does the work; here modules become networks that can be trained, and trained
 //! values become modules.
 
@@ -12,6 +12,7 @@ mod features;
 mod fine_tune;
 mod job;
 mod network;
+mod quantization_aware;
 mod recipe;
 mod scratch;
 mod teacher;
@@ -19,6 +20,7 @@ mod teacher;
 pub use class_weights::ClassWeights;
 pub use fine_tune::{FineTuneOptions, Mode, Tuned};
 pub use job::Job;
+pub use quantization_aware::QuantizationAwareOptions;
 pub use recipe::{AUGMENTATIONS, AugmentChanges, Named, RECIPES, Recipe, augmentation, recipe};
 pub use scratch::{TrainOptions, Trained};
 pub use teacher::Distillation;

@@ -106,6 +106,11 @@ pub const RECIPES: &[Named<Recipe>] = &[
         "for a module on new photos: SGD with Nesterov momentum, cosine, gentle augmentation",
         fine_tune,
     ),
+    (
+        "quantization-aware",
+        "for 8 bits, to answer as in floats: Adam without decay, cosine, gentle augmentation",
+        quantization_aware,
+    ),
     ("head", "for a new classifier on features: as fine-tune, no augmentation", head),
 ];
 
@@ -216,6 +221,21 @@ fn fine_tune() -> Recipe {
         warmup_epochs: 1.0,
         ema: Some(0.99),
         dropout_keep: 0.9,
+        augmentation: "gentle".to_owned(),
+        ..modern()
+    }
+}
+
+fn quantization_aware() -> Recipe {
+    Recipe {
+        optimizer: "adamw".to_owned(),
+        learning_rate: 1e-5,
+        batch_size: 32,
+        epochs: 2.0,
+        warmup_epochs: 0.2,
+        l2_regularization: 0.0,
+        label_smoothing: 0.0,
+        ema: None,
         augmentation: "gentle".to_owned(),
         ..modern()
     }

@@ -56,11 +56,17 @@ impl<'a> Teacher<'a> {
             let message = "the teacher's share is 0 to 1";
             return Err(Error::new(ErrorKind::Training, message));
         }
-        let image_size = module.expected_image_size()?;
-        let mut runner = module.runner(&request(module, 1, image_size)?)?;
-        runner.run()?;
-        let width = runner.output(0).len();
-        let columns = columns(classes, labels, &module.labels(width)?)?;
+        let width = width(module)?;
+        Self::of_columns(distillation, columns(classes, labels, &module.labels(width)?)?)
+    }
+
+    /// For data whose classes are the teacher's own.
+    pub(super) fn of_own_classes(distillation: &'a Distillation) -> Result<Self> {
+        Self::of_columns(distillation, (0..width(&distillation.module)?).collect())
+    }
+
+    fn of_columns(distillation: &'a Distillation, columns: Vec<usize>) -> Result<Self> {
+        let image_size = distillation.module.expected_image_size()?;
         Ok(Self { distillation, columns, image_size, idle: Mutex::default() })
     }
 
@@ -144,6 +150,13 @@ fn columns(classes: &[String], labels: &[String], known: &Labels) -> Result<Vec<
         match_classes(&LabelledImages { classes, words, ..LabelledImages::default() }, known)
     };
     by(classes).or_else(|error| by(labels).map_err(|_| error))
+}
+
+/// The number of classes that `module` knows.
+fn width(module: &Module) -> Result<usize> {
+    let mut runner = module.runner(&request(module, 1, module.expected_image_size()?)?)?;
+    runner.run()?;
+    Ok(runner.output(0).len())
 }
 
 /// `count` images to what the module classifies by.
