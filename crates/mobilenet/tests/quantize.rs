@@ -283,7 +283,7 @@ fn a_quantops_module_becomes_8_bits_with_its_own_ranges() {
 fn the_plan_on_bytes_is_the_graph_in_plain_arithmetic() {
     let quantized = small(&QuantizeOptions::default());
     let back = load("plain.tflite", &quantized.to_tflite().unwrap()).unwrap();
-    let graph = quantized.graph().unwrap();
+    let graph = quantized.graph();
     let (images, output) = (image(5), "probability");
     let name =
         graph.nodes().find(|(_, node)| node.op_name == "Placeholder").unwrap().1.name.clone();
