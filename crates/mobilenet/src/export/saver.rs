@@ -131,7 +131,7 @@ impl Nodes {
         let value = TensorProto {
             dtype: DType::String.to_tensorflow(),
             tensor_shape: Some(shape_proto(&shape)),
-            string_val: values.iter().map(|value| value.as_bytes().to_vec().into()).collect(),
+            string_val: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
             ..TensorProto::default()
         };
         let node = self.node(name, "Const", &[]).dtype("dtype", DType::String);
