@@ -1,6 +1,6 @@
 //! Writes the seed corpus of the fuzz target `image`: small sound files of every format, made here.
 //!
-//!     cargo run -p mobilenet-vision --example fuzz_seeds -- fuzz/corpus
+//!     cargo run -p mobilenet-vision --example fuzz_seeds_image -- fuzz/corpus
 #![allow(clippy::unwrap_used, reason = "a tool for developers")]
 
 use std::io::Cursor;

@@ -1,7 +1,7 @@
 //! Writes the seed corpus of the fuzz target of the importers: the narrowest network in every
 //! format of one file.
 //!
-//!     cargo run -p mobilenet --example fuzz_seeds -- fuzz/corpus
+//!     cargo run -p mobilenet --example fuzz_seeds_importers -- fuzz/corpus
 #![allow(clippy::unwrap_used, reason = "a tool for developers")]
 
 use std::path::PathBuf;
@@ -22,5 +22,4 @@ fn main() {
         let files = module.export(format, name).unwrap();
         std::fs::write(folder.join(name), files.get(name).unwrap()).unwrap();
     }
-    println!("{}", folder.display());
 }
