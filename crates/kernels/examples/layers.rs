@@ -10,7 +10,7 @@ use mobilenet_kernels::{Choice, Isa, Pool, Trial, global_mean, peak};
 use std::time::{Duration, Instant};
 
 enum Op {
-    Convolution(Trial),
+    Convolution(Box<Trial>),
     Mean([usize; 3]),
 }
 
@@ -37,7 +37,7 @@ fn step(isa: Isa, threads: usize, layer: Layer) -> Step {
     let (op, input, output) = match (layer.tunable().map(trial), layer) {
         (Some(trial), _) => {
             let (input, output) = (trial.input().to_vec(), trial.output_len());
-            (Op::Convolution(trial), input, output)
+            (Op::Convolution(Box::new(trial)), input, output)
         }
         (None, Layer::GlobalMean { size, channels }) => {
             let pixels = size * size;
