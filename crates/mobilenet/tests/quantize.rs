@@ -120,7 +120,7 @@ fn uneven_module() -> Module {
     let network = tiny_network();
     let mut model = SavedModel::default();
     model.push_meta_graph(network.inference_graph());
-    let shrinks = |channel: usize| if channel % 2 == 0 { 0.01 } else { 1.0 };
+    let shrinks = |channel: usize| if channel.is_multiple_of(2) { 0.01 } else { 1.0 };
     for (name, shape) in lively.variables() {
         let value = lively.variable(&name).unwrap();
         let pointwise = name.contains("_pointwise/");

@@ -70,7 +70,7 @@ mod tests {
 
     fn fused(ops: &[&str], inputs: &[&str]) -> NodeDef {
         let list = ListValue {
-            s: ops.iter().map(|op| op.as_bytes().to_vec().into()).collect(),
+            s: ops.iter().map(|op| op.as_bytes().to_vec()).collect(),
             ..ListValue::default()
         };
         let value = |value| AttrValue { value: Some(value) };
