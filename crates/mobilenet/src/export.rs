@@ -159,7 +159,7 @@ impl Module {
     /// begins with it.
     ///
     /// # Errors
-    /// [`ErrorKind::Graph`] for what the format cannot represent, naming the op.
+    /// [`ErrorKind::Graph`](crate::ErrorKind::Graph) for what the format cannot represent, naming the op.
     pub fn export(&self, format: ExportFormat, name: &str) -> Result<MemoryFiles> {
         let found = EXPORTS.iter().find(|export| export.format == format);
         found.map_or_else(|| Ok(MemoryFiles::default()), |export| (export.files)(self, name))
