@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 HERE = pathlib.Path(__file__).parent
 # float32 against float32, constants folded in another order.
 TOLERANCE = 1e-4
+# Arrays of a `.npz` that are no variables.
+PREPROCESSING = {"image_size", "image_mean", "image_std"}
 
 
 def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray, expected: np.ndarray) -> None:
@@ -58,7 +60,7 @@ def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray
         report.check(f"{name}: checkpoint", len(variables) > 100, f"{len(variables)} variables")
     for what, read in (("model.safetensors", load_file), ("model.npz", lambda path: dict(np.load(path)))):
         if out := convert(what):
-            stored = {key: value for key, value in read(out).items() if key != "image_size"}
+            stored = {key: value for key, value in read(out).items() if key not in PREPROCESSING}
             same = variables is not None and stored.keys() == variables.keys()
             same = same and all(np.array_equal(stored[key], variables[key]) for key in stored)
             report.check(f"{name}: {what}", same, f"{len(stored)} tensors, as in the checkpoint")
