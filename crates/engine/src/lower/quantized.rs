@@ -95,13 +95,12 @@ impl Lowering<'_> {
         Ok(Some((x, Affine { factor, shift: sign * shift })))
     }
 
-    /// The value of `tensor`, if it is a constant number in single precision.
+    /// The value of `tensor`, if it is a constant in single precision without dimensions, which
+    /// leaves the shape of what it meets alone.
     fn scalar(&self, tensor: TensorId) -> Result<Option<f32>> {
         let value = self.folded.fact(tensor)?.value.as_deref();
-        Ok(value.and_then(Tensor::as_f32).and_then(|values| match values {
-            &[value] => Some(value),
-            _ => None,
-        }))
+        let value = value.filter(|value| value.shape().is_empty()).and_then(Tensor::as_f32);
+        Ok(value.and_then(|values| values.first().copied()))
     }
 
     /// `UniformDequantize` of bytes.
