@@ -181,8 +181,8 @@ impl ModelArgs {
         let most = self.max_loss / 100.0;
         let choice = choose(&module, &options, &photos, CALIBRATION_IMAGES, most)?;
         let of = if choice.by_label { "points of top-1" } else { "percent of photos" };
-        let tried = choice.candidates.iter().map(|Candidate { precision, loss }| {
-            format!("{precision} loses {:.2} {of}", 100.0 * loss)
+        let tried = choice.candidates.iter().map(|Candidate { precision, time, loss }| {
+            format!("{precision} ({} us) loses {:.2} {of}", time.as_micros(), 100.0 * loss)
         });
         let tried: Vec<String> = tried.collect();
         terminal::note(format_args!("note: {}; the last is used", tried.join(", ")));
