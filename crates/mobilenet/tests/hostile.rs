@@ -224,6 +224,57 @@ fn attributes_out_of_range_in_onnx() {
     assert!(said.contains("group"), "{said}");
 }
 
+/// No bytes, but sides whose product is more than a number holds.
+#[test]
+fn empty_kernels_with_huge_sides_in_onnx() {
+    let said = onnx(|graph| {
+        let name = graph.node.iter().find(|node| node.op_type == "Conv").unwrap().input[1].clone();
+        let kernel = graph.initializer.iter_mut().find(|found| found.name == name).unwrap();
+        (kernel.dims, kernel.float_data) = (vec![0, 3, 1 << 32, 1 << 32], vec![]);
+        kernel.raw_data = kernel.raw_data.is_some().then(Vec::new);
+    });
+    assert!(said.contains("empty kernel"), "{said}");
+}
+
+/// A small file whose constants are large because it uses them again and again.
+#[test]
+fn constants_used_without_end_in_onnx() {
+    let mut model = onnx::read(&export("onnx"), &Limits::default()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let turned = graph.node.iter().find(|node| node.op_type == "Transpose").unwrap();
+    let convolve = |number: usize| onnx::NodeProto {
+        op_type: "Conv".into(),
+        input: vec![format!("image{number}"), "large".into()],
+        output: vec![format!("image{}", number + 1)],
+        attribute: vec![onnx::AttributeProto {
+            name: "auto_pad".into(),
+            r#type: onnx::AttributeType::String as i32,
+            s: Some(b"SAME_UPPER".to_vec()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let first = onnx::NodeProto {
+        op_type: "Identity".into(),
+        input: vec![turned.output[0].clone()],
+        output: vec!["image0".into()],
+        ..Default::default()
+    };
+    graph.node.extend(std::iter::once(first).chain((0..100).map(convolve)));
+    graph.initializer.push(onnx::TensorProto {
+        name: "large".into(),
+        data_type: 1,
+        dims: vec![3, 3, 32, 32],
+        float_data: vec![0.0; 9 << 10],
+        ..Default::default()
+    });
+    let path = support::save("again.onnx", &onnx::write(&model));
+    let limits = Limits { file_bytes: 1 << 20, ..Limits::default() };
+    let loaded = Module::options().limits(limits).load(path.to_str().unwrap());
+    let said = text(&loaded.map(drop).unwrap_err());
+    assert!(said.contains("each time they are used"), "{said}");
+}
+
 #[test]
 fn graphs_that_go_in_circles_in_onnx() {
     let said = onnx(|graph| {

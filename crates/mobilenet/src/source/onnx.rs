@@ -35,6 +35,7 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     let mut importer = Importer::default();
     for constant in &graph.initializer {
         let value = constant.to_tensor(wanted.files, wanted.limits)?;
+        importer.claim(&value, wanted)?;
         importer.values.insert(constant.name.clone(), Value::Constant(Arc::new(value)));
     }
     let images = importer.images(&graph)?;
@@ -75,6 +76,10 @@ enum Value {
 struct Importer {
     graph: Graph,
     values: HashMap<String, Value>,
+    /// Bytes of constants so far, each time one is used.
+    bytes: u64,
+    /// By name, the last number that made it free.
+    numbers: HashMap<String, usize>,
 }
 
 /// A node with its inputs looked up.
@@ -152,9 +157,12 @@ impl Importer {
     ) -> Result<TensorId> {
         let plain = name.trim_end_matches(":0").replace(':', "_");
         let plain = if plain.is_empty() { op.to_owned() } else { plain };
-        let numbered = (1..).map(|number| format!("{plain}_{number}"));
-        let free = std::iter::once(plain.clone()).chain(numbered);
-        let name = free.into_iter().find(|name| self.graph.find(name).is_none()).unwrap_or(plain);
+        let mut name = plain.clone();
+        while self.graph.find(&name).is_some() {
+            let number = self.numbers.entry(plain.clone()).or_default();
+            *number += 1;
+            name = format!("{plain}_{number}");
+        }
         Ok(self.graph.add(name, op, attributes, inputs)?.into())
     }
 
@@ -163,7 +171,21 @@ impl Importer {
         self.add(call.name(), op, Attributes::new().with_dtype("T", DType::F32), inputs)
     }
 
+    /// Counts a constant: a small file may use a large one again and again.
+    fn claim(&mut self, value: &Tensor, wanted: &Wanted<'_>) -> Result<()> {
+        let size = value.dtype().size().unwrap_or(1) as u64;
+        self.bytes = self.bytes.saturating_add((value.len() as u64).saturating_mul(size));
+        let most = wanted.limits.file_bytes;
+        if self.bytes > most {
+            let message =
+                format!("its constants, each time they are used, take more than {most} bytes");
+            return Err(unsupported(message));
+        }
+        Ok(())
+    }
+
     fn constant(&mut self, call: &Call<'_>, what: &str, value: &Tensor) -> Result<TensorId> {
+        self.claim(value, call.wanted)?;
         let attributes =
             Attributes::new().with_dtype("dtype", value.dtype()).with_tensor("value", value);
         self.add(&format!("{}/{what}", call.name()), "Const", attributes, &[])

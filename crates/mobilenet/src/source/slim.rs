@@ -274,6 +274,9 @@ fn kernel(naming: &Naming, stored: &Tensor, kind: LayerKind) -> Result<Tensor> {
         _ => return Ok(stored.clone()),
     };
     let [outputs, inputs, height, width] = shape;
+    if shape.contains(&0) {
+        return Err(Error::new(ErrorKind::Format, format!("an empty kernel {shape:?}")));
+    }
     let (rows, columns) = if swapped { (outputs, inputs) } else { (inputs, outputs) };
     let mut turned = Vec::with_capacity(values.len());
     for at in 0..height * width {

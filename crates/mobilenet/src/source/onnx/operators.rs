@@ -15,7 +15,7 @@ pub(super) const OPERATORS: &[(&str, Import)] = &[
     ("Add", |importer, call| arithmetic(importer, call, "AddV2")),
     ("AveragePool", |importer, call| pool(importer, call, "AvgPool")),
     ("BatchNormalization", batch_norm),
-    ("Cast", same),
+    ("Cast", cast),
     ("Clip", clip),
     ("Concat", sizes::concat),
     ("Constant", constant),
@@ -55,6 +55,21 @@ fn plain(tensor: TensorId) -> Result<Value> {
 
 fn same(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
     call.input(0).cloned()
+}
+
+/// Of what is computed only from floats to floats, all of which are float32 here.
+fn cast(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
+    const FLOAT: i64 = 1;
+    const FLOAT16: i64 = 10;
+    const DOUBLE: i64 = 11;
+    const BFLOAT16: i64 = 16;
+    let value = call.input(0)?.clone();
+    let to = call.int("to", FLOAT);
+    let computed = matches!(value, Value::Computed { .. });
+    if computed && ![FLOAT, FLOAT16, DOUBLE, BFLOAT16].contains(&to) {
+        return Err(unsupported(format!("a computed tensor as type {to}")));
+    }
+    Ok(value)
 }
 
 fn constant(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
@@ -130,6 +145,9 @@ fn bound(importer: &mut Importer, call: &Call<'_>, op: &str) -> Result<Value> {
 /// A const kernel `[o, i, h, w]` turned to `[h, w, i, o]`, for depthwise to `[h, w, c, m]`.
 fn kernel(shape: [usize; 4], values: &[f32], groups: usize) -> Result<Tensor> {
     let [outputs, inputs, height, width] = shape;
+    if shape.contains(&0) {
+        return Err(unsupported(format!("an empty kernel {shape:?}")));
+    }
     let (rows, columns) = if groups == 1 { (inputs, outputs) } else { (groups, outputs / groups) };
     let mut turned = Vec::with_capacity(values.len());
     for at in 0..height * width {
@@ -262,6 +280,12 @@ fn pool(importer: &mut Importer, call: &Call<'_>, op: &str) -> Result<Value> {
     let padded = call.attribute("pads").is_some_and(|found| found.ints.iter().any(|&pad| pad != 0));
     if padded || call.int("ceil_mode", 0) != 0 {
         return Err(unsupported("pooling with borders"));
+    }
+    let spread =
+        call.attribute("dilations").is_some_and(|found| found.ints.iter().any(|&d| d != 1));
+    let valid = ["", "NOTSET", "VALID"].contains(&call.text("auto_pad").as_str());
+    if spread || !valid && call.int("count_include_pad", 0) != 0 {
+        return Err(unsupported("pooling with dilations, or with borders that count"));
     }
     let (x, attributes) = window(importer, call, x)?;
     let attributes = attributes.with_ints("ksize", &[1, height, width, 1]);

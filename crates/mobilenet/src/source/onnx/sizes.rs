@@ -91,7 +91,9 @@ pub(super) fn concat(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
 /// A constant of other shape: the op's own meaning, on numbers.
 pub(super) fn constant_of(value: &Tensor, shape: &[i64]) -> Result<Value> {
     let wrong = || unsupported(format!("a constant {:?} as {shape:?}", value.shape()));
-    let known: usize = shape.iter().filter(|&&dim| dim > 0).map(|&dim| dim as usize).product();
+    let mut given = shape.iter().filter(|&&dim| dim > 0);
+    let known = given.try_fold(1usize, |all, &dim| all.checked_mul(usize::try_from(dim).ok()?));
+    let known = known.ok_or_else(wrong)?;
     let dims = shape.iter().enumerate().map(|(place, &dim)| match dim {
         -1 => value.len().checked_div(known),
         0 => value.shape().get(place).copied(),
@@ -117,7 +119,7 @@ pub(super) fn turned(value: &Tensor, perm: &[i64]) -> Result<Tensor> {
     }
     let mut strides = vec![1usize; shape.len()];
     for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis];
+        strides[axis - 1] = strides[axis].checked_mul(shape[axis]).ok_or_else(wrong)?;
     }
     let dims: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
     let steps: Vec<usize> = axes.iter().map(|&axis| strides[axis]).collect();
