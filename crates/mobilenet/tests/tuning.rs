@@ -65,9 +65,9 @@ fn choices_in_the_cache_folder_are_run_and_change_no_result() {
 fn tuning_measures_every_layer_and_is_kept() {
     let archive = support::archive_of(&support::tiny_network(), None);
     let path = support::save("measured.tar", &archive);
-    let cache = path.with_file_name("cache");
+    let cache = path.with_file_name("measured-cache");
     let module = load(&path, &cache, 1, true);
-    let tuned = module.tune(&request(), Duration::ZERO).unwrap();
+    let mut tuned = module.tune(&request(), Duration::ZERO).unwrap();
     let count: usize = tuned.times.layers.iter().map(|layer| layer.count).sum();
     assert_eq!(count, 15, "first, 13 blocks, classifier");
     for layer in &tuned.times.layers {
@@ -75,8 +75,22 @@ fn tuning_measures_every_layer_and_is_kept() {
         assert!(layer.kernels.iter().all(|kernel| kernel.of_peak > 0.0), "{layer:?}");
     }
     let file = TuningFile::of_this_cpu(&cache);
+    // Whatever was found, something to keep.
+    let plan = module.runner(&request()).unwrap().plan().summary();
+    let op = plan.steps.iter().find_map(|step| step.tunable).unwrap();
+    tuned.tuning.set(module.isa(), &op, Choice { kernel: None, rows: Some(1) });
     file.add(&tuned).unwrap();
+    assert!(!file.load().is_empty());
     assert_eq!(file.load(), tuned.tuning);
+
+    // What was kept for another build, and fits nothing here, is as good as nothing.
+    let mut unfit = Tuning::default();
+    for op in plan.steps.iter().filter_map(|step| step.tunable) {
+        unfit.set(module.isa(), &op, Choice::of("depthwise_f32_4x8__portable"));
+    }
+    std::fs::write(file.path(), unfit.to_string()).unwrap();
+    assert_eq!(kernels(&load(&path, &cache, 1, true)), kernels(&load(&path, &cache, 1, false)));
+    file.remove().unwrap();
     let times = module.kernel_times(&request(), Duration::ZERO).unwrap();
     assert_eq!(times.layers.len(), tuned.times.layers.len());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mobilenet_formats::Tensor;
 use mobilenet_kernels as kernels;
-use mobilenet_kernels::{Activation, Padding, Precision, Tunable, Window};
+use mobilenet_kernels::{Activation, Choice, Padding, Precision, Tunable, Window};
 
 use super::{Call, Kernel, Site, floats, floats_mut, refused};
 use crate::error::{Error, Result};
@@ -62,14 +62,15 @@ pub(crate) fn separable(pair: &mut [Convolution; 2], site: &Site) -> Result<Arc<
         activation: pointwise.activation,
     };
     let (first, second) = (folded(depthwise)?, folded(pointwise)?);
-    let choice = site.choice(&Tunable::Separable(spec));
-    let packed = kernels::Separable::with_precision(
-        (site.isa, site.precision, choice),
-        spec,
-        (&first.0, Some(&first.1)),
-        (&second.0, Some(&second.1)),
-    );
-    let packed = Packed::Separable(packed.map_err(refused)?);
+    let packed = fitting(site.choice(&Tunable::Separable(spec)), |choice| {
+        kernels::Separable::with_precision(
+            (site.isa, site.precision, choice),
+            spec,
+            (&first.0, Some(&first.1)),
+            (&second.0, Some(&second.1)),
+        )
+    });
+    let packed = Packed::Separable(packed?);
     Ok(Arc::new(Step {
         scratch_bytes: packed.scratch_bytes(site.threads),
         tunable: packed.tunable(site),
@@ -101,6 +102,16 @@ impl Packed {
     }
 }
 
+/// What `pack` makes of a choice. Choices are kept from build to build: one that does not fit any
+/// more is as good as none.
+fn fitting<T>(choice: Choice, pack: impl Fn(Choice) -> kernels::Result<T>) -> Result<T> {
+    let packed = match pack(choice) {
+        Err(_) if choice != Choice::default() => pack(Choice::default()),
+        packed => packed,
+    };
+    packed.map_err(refused)
+}
+
 fn full(convolution: &Convolution, site: &Site) -> Result<kernels::Conv2d> {
     let geometry = &convolution.geometry;
     let affine = convolution.pre.as_ref().map(|affine| kernels::Affine {
@@ -115,8 +126,9 @@ fn full(convolution: &Convolution, site: &Site) -> Result<kernels::Conv2d> {
         activation: convolution.activation,
     };
     let (weights, bias) = folded(convolution)?;
-    let choice = site.choice(&Tunable::Conv2d(spec));
-    kernels::Conv2d::with_choice(site.isa, spec, &weights, Some(&bias), choice).map_err(refused)
+    fitting(site.choice(&Tunable::Conv2d(spec)), |choice| {
+        kernels::Conv2d::with_choice(site.isa, spec, &weights, Some(&bias), choice)
+    })
 }
 
 fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwise> {
@@ -127,8 +139,9 @@ fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwis
     };
     let (weights, bias) = folded(convolution)?;
     let bias = Some(bias.as_slice());
-    let how = (site.isa, site.precision, site.choice(&Tunable::Pointwise(spec, site.rows())));
-    kernels::Pointwise::with_precision(how, spec, &weights, bias).map_err(refused)
+    fitting(site.choice(&Tunable::Pointwise(spec, site.rows())), |choice| {
+        kernels::Pointwise::with_precision((site.isa, site.precision, choice), spec, &weights, bias)
+    })
 }
 
 fn depthwise(convolution: &Convolution, site: &Site) -> Result<kernels::Depthwise> {
