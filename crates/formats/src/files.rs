@@ -48,6 +48,9 @@ pub trait FileSource: Send + Sync {
         range: Range<u64>,
         visit: &mut dyn FnMut(&[u8]),
     ) -> io::Result<bool> {
+        if range.is_empty() {
+            return Ok(self.len(path)?.is_some());
+        }
         let mut at = range.start;
         while at < range.end {
             let next = range.end.min(at.saturating_add(PIECE_BYTES));

@@ -22,6 +22,10 @@ const META_GRAPHS: u64 = 2;
 const INFO: u64 = 1;
 const GRAPH: u64 = 2;
 
+/// Wire types: a number, and bytes after their length.
+const VARINT: u64 = 0;
+const DELIMITED: u64 = 2;
+
 /// Bytes read at once to step over fields.
 const WINDOW: u64 = 4 << 10;
 /// Bytes that hold any tag and length.
@@ -63,8 +67,9 @@ impl Outline {
         let mut steps = Steps::new(&**source, 0..len);
         while let Some(field) = steps.next()? {
             match field.number {
-                VERSION => outline.schema_version = field.value.cast_signed(),
+                VERSION => outline.schema_version = field.varint()?.cast_signed(),
                 META_GRAPHS => {
+                    field.delimited()?;
                     let number = outline.meta_graphs.len();
                     let stored = Stored::read(source, field.content)
                         .within(|| format!("meta graph {number}"))?;
@@ -83,9 +88,11 @@ impl Stored {
         let (mut info, mut graph, mut rest) = (Vec::new(), Vec::new(), Vec::<Range<u64>>::new());
         while let Some(field) = steps.next()? {
             if field.number == INFO {
+                field.delimited()?;
                 info.extend(read(&**source, field.content.clone())?);
             }
             if field.number == GRAPH {
+                field.delimited()?;
                 graph.push(field.content);
             } else {
                 match rest.last_mut() {
@@ -128,12 +135,30 @@ impl Stored {
 /// A field of a message in the file.
 struct Step {
     number: u64,
+    /// How it is written.
+    wire_type: u64,
     /// What a varint field says.
     value: u64,
     /// With its tag.
     whole: Range<u64>,
     /// Its bytes if it is length-delimited, else nothing.
     content: Range<u64>,
+}
+
+impl Step {
+    /// The value of a varint field.
+    fn varint(&self) -> Result<u64> {
+        if self.wire_type == VARINT { Ok(self.value) } else { Err(no_field()) }
+    }
+
+    /// An error unless its content has a length of its own.
+    fn delimited(&self) -> Result<()> {
+        if self.wire_type == DELIMITED { Ok(()) } else { Err(no_field()) }
+    }
+}
+
+fn no_field() -> Error {
+    Error::new(ErrorKind::Malformed, "no field of a protobuf message")
 }
 
 /// Steps over the fields of the message in a range of the file.
@@ -165,23 +190,26 @@ impl<'a> Steps<'a> {
         let mut header = Cursor::new(self.header()?);
         let tag = header.varint()?;
         let mut value = 0;
+        if tag >> 3 == 0 {
+            return Err(no_field());
+        }
         let len = match tag & 7 {
-            0 => {
+            VARINT => {
                 value = header.varint()?;
                 0
             }
             1 => 8,
-            2 => header.varint()?,
+            DELIMITED => header.varint()?,
             5 => 4,
-            _ => return Err(Error::new(ErrorKind::Malformed, "no field of a protobuf message")),
+            _ => return Err(no_field()),
         };
         let start = at + header.position() as u64;
         let content_end = start.checked_add(len).filter(|&to| to <= end).ok_or_else(|| {
             let message = format!("a field of {len} bytes where {} are left", end - start.min(end));
             Error::new(ErrorKind::Malformed, message)
         })?;
-        let content = if tag & 7 == 2 { start..content_end } else { start..start };
-        Ok(Step { number: tag >> 3, value, whole: at..content_end, content })
+        let content = if tag & 7 == DELIMITED { start..content_end } else { start..start };
+        Ok(Step { number: tag >> 3, wire_type: tag & 7, value, whole: at..content_end, content })
     }
 
     /// The bytes at the current place, enough for any tag and length.

@@ -200,6 +200,12 @@ fn a_file_that_is_no_model_is_refused() {
     assert!(error.to_string().contains("saved_model.pb"), "{error}");
     assert_eq!(read(vec![]).unwrap_err().kind(), ErrorKind::Malformed, "no meta graph");
     assert_eq!(read(b"<html>".to_vec()).unwrap_err().kind(), ErrorKind::Malformed);
+    let sound = [vec![8, 1], field(2, &field(1, b""))].concat();
+    assert!(read(sound.clone()).is_ok());
+    for odd in [vec![0, 0], vec![2 << 3, 5], field(1, b""), field(2, &[2 << 3, 5])] {
+        let error = read([sound.clone(), odd.clone()].concat()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{odd:?}");
+    }
     assert_eq!(
         read([vec![8, 9], field(2, b"")].concat()).unwrap_err().kind(),
         ErrorKind::Unsupported
