@@ -41,6 +41,8 @@ impl Lowering<'_> {
         let to = self.bytes_of(self.node, "Tout")?;
         let mut names = Vec::new();
         let Some(fused) = self.pattern(to, &mut names)? else {
+            // What no pattern covers has steps of its own.
+            names.clear();
             self.want_f32(&[0])?;
             let (x, affine) = match self.affine_of(self.tensor(0)?, &mut names)? {
                 Some((x, affine)) => (x, affine),
