@@ -123,7 +123,6 @@ impl LearningArgs {
         set(&mut recipe.epochs, self.epochs);
         set(&mut recipe.learning_rate, self.learning_rate);
         set(&mut recipe.warmup_epochs, self.warmup_epochs);
-        recipe.warmup_epochs = recipe.warmup_epochs.min(recipe.epochs / 4.0);
         set(&mut recipe.l2_regularization, self.l2);
         set(&mut recipe.weight_decay, self.weight_decay);
         set(&mut recipe.label_smoothing, self.label_smoothing);

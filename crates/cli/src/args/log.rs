@@ -15,6 +15,7 @@ pub(crate) struct LogArgs {
     ///
     /// Loss, accuracy and learning rate of each step below train/, of each epoch below validation/.
     #[arg(long, value_name = "DIR", alias = "summaries_dir", alias = "summaries-dir")]
+    #[arg(conflicts_with = "find_learning_rate")]
     tensorboard: Option<PathBuf>,
 
     /// Print one JSON object for each step and epoch, and the result, to stdout

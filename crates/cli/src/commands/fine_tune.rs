@@ -1,18 +1,21 @@
 //! `mobilenet fine-tune`: a module's backbone and a new classifier on a folder of photos, to a
 //! module; how good it is, class by class, at the end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use mobilenet::Module;
+use mobilenet::export::tflite::WeightType;
+use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
-    FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score, Tuned,
+    AugmentChanges, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score, Tuned,
 };
-use mobilenet::{ExportFormat, Module};
 use serde_json::json;
 
 use super::train::{learning_rates, stopped};
 use crate::args::{DataArgs, HubArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
+use crate::output::WholeFile;
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -54,9 +57,9 @@ pub(crate) struct FineTune {
     #[arg(long, alias = "do_fine_tuning", conflicts_with_all = ["mode", "last_blocks"])]
     full: bool,
 
-    /// Train for 8 bits: with weights and activations rounded, to answer as in floats; any photos
-    /// will do
-    #[arg(long, conflicts_with_all = ["mode", "last_blocks", "full", "feature_cache", "teacher", "names"])]
+    /// Train for 8 bits: with weights and activations rounded, to answer as in floats; photos in
+    /// folders of any names will do
+    #[arg(long, conflicts_with_all = ["mode", "last_blocks", "full", "feature_cache", "teacher", "names", "find_learning_rate"])]
     quantization_aware: bool,
 
     #[command(flatten)]
@@ -97,6 +100,9 @@ pub(crate) struct FineTune {
 
 impl FineTune {
     pub(crate) fn run(self) -> Outcome {
+        // Made first: what cannot be written is not found out after all the training.
+        let labels_file = self.labels_output_file.as_deref().map(WholeFile::create).transpose()?;
+        let tflite_file = self.tflite_output_file.as_deref().map(WholeFile::create).transpose()?;
         let mut log = self.log.start();
         let result = if self.quantization_aware {
             let (module, job) = self.job("quantization-aware")?;
@@ -116,13 +122,12 @@ impl FineTune {
         let Some(folder) = &tuned.module else {
             return Ok(stopped(tuned.outcome.progress.step));
         };
-        if let Some(path) = &self.labels_output_file {
-            write(path, (tuned.labels.join("\n") + "\n").as_bytes())?;
+        if let Some(file) = labels_file {
+            file.write((tuned.labels.join("\n") + "\n").as_bytes())?;
         }
-        if let Some(path) = &self.tflite_output_file {
+        if let Some(file) = tflite_file {
             let module = self.hub.options().load(&folder.to_string_lossy())?;
-            let files = module.export(ExportFormat::TfLite, "model")?;
-            write(path, files.get("model").unwrap_or_default())?;
+            file.write(&tflite(&module)?)?;
         }
         if let Some(score) = &tuned.test {
             self.tell(&tuned, score)?;
@@ -149,6 +154,16 @@ impl FineTune {
     fn options(&self) -> Result<FineTuneOptions, Failure> {
         let mode = self.mode()?;
         let (module, job) = self.job(if mode == Mode::Head { "head" } else { "fine-tune" })?;
+        let recipe = &job.recipe;
+        let changes = recipe.augmentation != "none"
+            || recipe.changes != AugmentChanges::default()
+            || recipe.blend.cutmix > 0.0;
+        if mode == Mode::Head && changes {
+            terminal::note(format_args!(
+                "note: a classifier alone learns from photos as they are: flags that change them do \
+                 nothing; let blocks learn too, with --mode last-blocks:N or full"
+            ));
+        }
         Ok(FineTuneOptions { job, module, mode, feature_cache: self.feature_cache.clone() })
     }
 
@@ -209,7 +224,11 @@ impl FineTune {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes)
-        .map_err(|error| Failure::io(format_args!("cannot write {}", path.display()), &error))
+/// The module as TFLite: of 8 bits where it carries ranges for them.
+fn tflite(module: &Module) -> Result<Vec<u8>, Failure> {
+    if carries_ranges(module) {
+        let no_photos = std::iter::empty();
+        return Ok(quantize(module, no_photos, &QuantizeOptions::default())?.to_tflite()?);
+    }
+    Ok(module.to_tflite(WeightType::Float32)?)
 }

@@ -108,14 +108,10 @@ impl FineTuneOptions {
     /// cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
         let job = &self.job;
-        if self.mode == Mode::Head && job.distillation.is_some() {
-            let message = "a classifier alone learns from cached features, of which a teacher can \
-                say nothing; let blocks learn too, with the mode last-blocks:N or full";
-            return Err(Error::new(ErrorKind::Training, message));
-        }
-        job.check()?;
+        self.check()?;
         let mut dataset = job.dataset()?;
         let labels = job.labels(&dataset.classes)?;
+        job.class_weights.of(&dataset, &labels)?;
         let mut module = self.fresh_module(labels.len())?;
         let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
         let learning =
@@ -139,14 +135,25 @@ impl FineTuneOptions {
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Curve> {
         let job = &self.job;
-        job.check()?;
+        self.check()?;
         let mut dataset = job.dataset()?;
         let labels = job.labels(&dataset.classes)?;
+        job.class_weights.of(&dataset, &labels)?;
         let mut module = self.fresh_module(labels.len())?;
         let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
         let learning =
             Learning { job, features: features.as_ref(), dataset: &dataset, labels: &labels };
         self.with_run(network, learning, |run| run.test_learning_rates(&dataset, range, watch))
+    }
+
+    /// Refuses what cannot be before anything takes time.
+    fn check(&self) -> Result<()> {
+        if self.mode == Mode::Head && self.job.distillation.is_some() {
+            let message = "a classifier alone learns from cached features, of which a teacher can \
+                say nothing; let blocks learn too, with the mode last-blocks:N or full";
+            return Err(Error::new(ErrorKind::Training, message));
+        }
+        self.job.check()
     }
 
     /// What learns, and the features it learns from where the rest is frozen throughout.
@@ -229,13 +236,15 @@ impl FineTuneOptions {
     fn warmed_up(
         &self,
         module: &mut HubModule,
-        dataset: &mut Dataset,
+        dataset: &Dataset,
         labels: &[String],
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         if self.job.resume && Checkpoint::exists(&self.job.work()) {
             return Ok(());
         }
+        // Photos without features leave this copy alone: a run that is resumed has them all too.
+        let dataset = &mut dataset.clone();
         let job = Job {
             out: self.job.work().join("head"),
             recipe: recipe("head")?,
@@ -256,6 +265,7 @@ impl FineTuneOptions {
         for (name, value) in outcome.values {
             module.saved_model_mut().set_variable(name, value);
         }
+        let _ = std::fs::remove_dir_all(&job.out);
         Ok(())
     }
 

@@ -127,6 +127,8 @@ impl Job {
         if let Some((_, rule)) = rules.into_iter().find(|(holds, _)| !holds) {
             return Err(Error::new(ErrorKind::Training, rule));
         }
+        self.recipe.augment()?;
+        self.optimizer()?;
         if !self.resume && Checkpoint::exists(&self.work()) {
             let message = format!(
                 "{} holds the checkpoint of another run; resume it, or choose another folder",
@@ -243,8 +245,8 @@ impl Job {
             ("classes", dataset.classes.join(" ")),
         ];
         let teacher = self.distillation.as_ref().map(|from| ("teacher", from.setting()));
-        let weights =
-            (!self.data_weights.is_empty()).then(|| ("data weights", text(&self.data_weights)));
+        let weights = (!self.data_weights.is_empty())
+            .then(|| ("data weights", text(&(&self.data, &self.data_weights))));
         let class_weights = (self.class_weights != ClassWeights::Even)
             .then(|| ("class weights", text(&self.class_weights)));
         let steps = self.steps.map(|steps| ("steps", steps.to_string()));

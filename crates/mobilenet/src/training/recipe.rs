@@ -70,11 +70,11 @@ impl AugmentChanges {
         if let Some(least) = self.crop {
             let before = augment.distorted_box.unwrap_or(DistortedBox::GENTLE);
             let changed = DistortedBox { area: (least, 1.0), ..before };
-            augment.distorted_box = (least < 1.0).then_some(changed);
+            augment.distorted_box = (least != 1.0).then_some(changed);
         }
         if let Some(probability) = self.erasing {
             let before = augment.erasing.unwrap_or_default();
-            augment.erasing = (probability > 0.0).then_some(Erasing { probability, ..before });
+            augment.erasing = (probability != 0.0).then_some(Erasing { probability, ..before });
         }
         let color = &mut augment.color;
         for (place, value) in [
@@ -295,8 +295,22 @@ mod tests {
         let augment = recipe.augment().unwrap();
         assert_eq!((augment.distorted_box, augment.erasing), (None, None));
         assert_eq!((augment.color.contrast, augment.color.hue), (0.0, 0.2));
-        recipe.changes.flip = Some(1.5);
-        assert!(recipe.augment().unwrap_err().to_string().contains("out of range"));
+        for (crop, flip, erasing) in [
+            (1.0, 1.5, 0.0),
+            (5.0, 0.0, 0.0),
+            (f32::NAN, 0.0, 0.0),
+            (1.0, 0.0, -1.0),
+            (1.0, 0.0, f32::NAN),
+        ] {
+            recipe.changes = AugmentChanges {
+                crop: Some(crop),
+                flip: Some(flip),
+                erasing: Some(erasing),
+                ..AugmentChanges::default()
+            };
+            let error = recipe.augment().unwrap_err().to_string();
+            assert!(error.contains("out of range"), "{crop} {flip} {erasing}: {error}");
+        }
     }
 
     #[test]

@@ -31,9 +31,14 @@ pub(super) struct Found {
     pub(super) names: BTreeMap<usize, String>,
 }
 
-/// Whether `path` is data in shards: a file, a range of files, or a folder with shards in it.
+/// Whether `path` is data in shards: a file, a range of files, or a folder with shards and no
+/// folders in it. Beside folders of classes an archive is what they were unpacked from.
 pub(super) fn is_sharded(path: &Path) -> Result<bool> {
-    Ok(!path.is_dir() || !in_folder(path)?.is_empty())
+    if !path.is_dir() {
+        return Ok(true);
+    }
+    let entries = folder::entries(path)?;
+    Ok(entries.iter().any(|path| is_shard(path)) && !entries.iter().any(|path| path.is_dir()))
 }
 
 pub(super) fn open(path: &Path) -> Result<Dataset> {
@@ -62,7 +67,8 @@ fn class_names(count: usize, background: bool, mut words: BTreeMap<usize, String
     let name = |label: usize| match words.get(&label) {
         Some(name) if taken.insert(name.clone()) => name.clone(),
         Some(name) => format!("{name} ({label})"),
-        None => label.to_string(),
+        None if taken.insert(label.to_string()) => label.to_string(),
+        None => format!("class {label}"),
     };
     (0..count).map(name).collect()
 }

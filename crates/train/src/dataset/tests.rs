@@ -69,6 +69,16 @@ fn divided_folders_are_taken_as_they_are() {
 }
 
 #[test]
+fn folders_of_classes_are_not_hidden_by_the_archive_they_came_from() {
+    let scratch = Scratch::new("unpacked");
+    for class in ["a", "b"] {
+        scratch.file(&format!("{class}/1.png"), class.as_bytes());
+    }
+    scratch.file("photos.tar", b"any");
+    assert_eq!(Dataset::open(&scratch.0, ALL).unwrap().classes, ["a", "b"]);
+}
+
+#[test]
 fn empty_folders_and_empty_classes_are_named() {
     let scratch = Scratch::new("empty");
     let error = Dataset::open(&scratch.0, Shares::default()).unwrap_err();
