@@ -16,7 +16,8 @@
 //! # From sums to bytes
 //!
 //! `byte = clamp(zero_point + multiplier * (bias + sum), range)`, where the multiplier is a
-//! 31-bit mantissa and a shift and the product is rounded twice ([`Multiplier`]). Zero points of
+//! 31-bit mantissa and a shift and the product is rounded twice ([`Multiplier`]). Where a line in
+//! floats is known to give the same bytes, kernels take that. Zero points of
 //! inputs are folded into the bias when weights are packed, so the inner loops are dot products
 //! of bytes. Sums are 32-bit and wrap.
 //!
@@ -50,6 +51,7 @@ mod conv2d;
 mod convert;
 pub(crate) mod depthwise;
 mod fully_connected;
+mod line;
 mod mean;
 mod multiplier;
 pub mod peak;

@@ -4,6 +4,7 @@ use super::simd::{Body, Bytes};
 use super::{Multiplier, Quantization, table};
 use crate::error::Result;
 use crate::pool::Pool;
+use std::ops::Range;
 
 /// Values of a task.
 const CHUNK: usize = 16 << 10;
@@ -52,10 +53,51 @@ pub(crate) fn entry<S: Bytes>(task: QuantizeTask<'_>) {
     }
 }
 
+/// Scales by which division is done as a product and its corrections.
+const INVERTED: Range<f32> = 1e-18..1e18;
+
+/// The nearest float below a half: with it added, truncation rounds halves away from zero and
+/// nothing less.
+const BELOW_HALF: f32 = 0.5 - f32::EPSILON / 4.0;
+
 impl Body for QuantizeTask<'_> {
     /// Plain Rust, which the compiler makes vectors of.
     #[inline(always)]
-    fn run<S: Bytes>(self, _simd: S) {
+    fn run<S: Bytes>(self, simd: S) {
+        if S::FUSED && INVERTED.contains(&self.to.scale) {
+            self.run_inverted(simd)
+        } else {
+            self.run_divided(simd)
+        }
+    }
+}
+
+impl QuantizeTask<'_> {
+    /// Divides by multiplying with the nearest float to `1 / scale` and correcting the quotient
+    /// twice: after the first time it is within a unit in its last place, and the second is
+    /// Markstein's, which from there gives what division rounds to. Values are held to where
+    /// bytes begin and end first, so nothing overflows.
+    #[inline(always)]
+    fn run_inverted<S: Bytes>(self, _simd: S) {
+        let Quantization { scale, zero_point } = self.to;
+        let Affine { factor, shift } = self.affine;
+        let zero_point = i32::from(zero_point);
+        let (low, high) = (-zero_point as f32 * scale, (255 - zero_point) as f32 * scale);
+        let inverse = 1.0 / scale;
+        for (byte, &x) in self.output.iter_mut().zip(self.input) {
+            let x = x * factor + shift;
+            let x = if x.is_nan() { 0.0 } else { x }.clamp(low, high);
+            let quotient = x * inverse;
+            let quotient = quotient.mul_add(-scale, x).mul_add(inverse, quotient);
+            let quotient = quotient.mul_add(-scale, x).mul_add(inverse, quotient);
+            let rounded = quotient + BELOW_HALF.copysign(quotient);
+            // SAFETY: a number, from -256 to 256.
+            *byte = (unsafe { rounded.to_int_unchecked::<i32>() } + zero_point) as u8;
+        }
+    }
+
+    #[inline(always)]
+    fn run_divided<S: Bytes>(self, _simd: S) {
         let Quantization { scale, zero_point } = self.to;
         let Affine { factor, shift } = self.affine;
         let zero_point = f32::from(zero_point);
@@ -155,6 +197,45 @@ mod tests {
         let mut back = [0.0; 8];
         dequantize(&Pool::new(2), q, &bytes, &mut back);
         assert_eq!(back, [0.0, 0.25, -0.25, 1.0, 38.75, -25.0, 0.0, 0.25]);
+    }
+
+    /// What [`quantize`] says of itself, value by value.
+    fn rounded(affine: Affine, to: Quantization, x: f32) -> u8 {
+        let steps = ((x * affine.factor + affine.shift) / to.scale).round();
+        let steps = if steps.is_nan() { 0.0 } else { steps };
+        (steps + f32::from(to.zero_point)).clamp(0.0, 255.0) as u8
+    }
+
+    #[test]
+    fn rounds_as_division_does() {
+        let mut random = 88_172_645_463_325_252u64;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 20) as u32
+        };
+        let scales =
+            [2.0 / 255.0, 1.0 / 127.5, 1.0 / 128.0, 0.023_528_47, 1.999_999_9, 1e-30, 1e30];
+        for i in 0..400 {
+            let random = f32::from_bits(next() % (20 << 23) + (115 << 23));
+            let scale = scales.get(i).copied().unwrap_or(random);
+            let to = Quantization { scale, zero_point: next() as u8 };
+            let affine = Affine { factor: [1.0, 2.0][i % 2], shift: [0.0, -1.0, 0.3][i % 3] };
+            // Halves and their neighbours, and any bits at all.
+            let halves = (-260..=260).flat_map(|half| {
+                let x = (half as f32 + 0.5) * scale;
+                let x = (x - affine.shift) / affine.factor;
+                (-3..=3).map(move |ulps: i32| f32::from_bits(x.to_bits().wrapping_add_signed(ulps)))
+            });
+            let input: Vec<f32> =
+                halves.chain((0..500).map(|_| f32::from_bits(next() << 1 | 1))).collect();
+            let mut bytes = vec![0; input.len()];
+            quantize(&Pool::single(), affine, to, &input, &mut bytes);
+            for (&x, byte) in input.iter().zip(bytes) {
+                assert_eq!(byte, rounded(affine, to, x), "{x:e} in steps of {scale:e}, {affine:?}");
+            }
+        }
     }
 
     #[test]

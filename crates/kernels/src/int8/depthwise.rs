@@ -11,6 +11,7 @@ pub(crate) mod three;
 pub(crate) use body::{DepthwiseTask, entry};
 use three::{Three, ThreeTask};
 
+use super::line::Sums;
 use super::product::check;
 use super::records::{Lines, Records, split};
 use super::rows::Rows;
@@ -226,7 +227,7 @@ impl Packed {
         let unit = if few { width * channels } else { channels };
         let repeat = if few { channels / divisor(channels, block) } else { usize::MAX };
         let blocks = unit.div_ceil(block).min(repeat);
-        let records = Records::new(kernel.lanes, 4 * blocks, rescale)?;
+        let records = Records::new(kernel, 4 * blocks, rescale)?;
         let mut result = Self {
             taps: (0..window.kernel[1]).map(|kx| rows.tap(kx)).collect(),
             lines: (0..lines).map(|line| line * window.dilation[0] * rows.row).collect(),
@@ -241,12 +242,11 @@ impl Packed {
         };
         let mut bytes = Vec::new();
         for index in 0..blocks {
-            result.records.fill(4 * index, 4, |output| {
+            let fast = result.records.fill(4 * index, 4, |output| {
                 let channel = (index * block + output) % channels;
                 let inside = few || index * block + output < channels;
-                inside.then(|| (source.bias(channel, bias), each[channel]))
+                inside.then(|| source.sums(channel, bias, each[channel]))
             });
-            let fast = result.records.is_fast(4 * index..4 * index + 4);
             let (start, passes) = (bytes.len(), result.push(source, index, &mut bytes));
             result.blocks.push(Block { weights: start, passes, fast });
         }
@@ -312,6 +312,13 @@ impl Source<'_> {
         let [height, width] = self.spec.window.kernel;
         (0..height * width)
             .map(move |tap| split(self.weight([tap / width, tap % width, channel])).count())
+    }
+
+    fn sums(&self, channel: usize, bias: Option<&[i32]>, multiplier: Multiplier) -> Sums {
+        let [height, width] = self.spec.window.kernel;
+        let taps = (0..height * width).map(|tap| [tap / width, tap % width, channel]);
+        let products = Sums::products(taps.map(|at| self.weight(at)));
+        Sums { bias: self.bias(channel, bias), multiplier, products }
     }
 
     /// The bias of a channel with the zero point of the inputs taken in.

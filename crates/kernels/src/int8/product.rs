@@ -1,6 +1,7 @@
 //! Rows of bytes times packed weights, the heart of convolutions and fully connected layers, in
 //! register tiles. Sums are integers, so no split of the work changes them.
 
+use super::line::Sums;
 use super::records::{Field, Lines, Records, split};
 use super::simd::{Body, Bytes, Target, place};
 use super::table::Kernel;
@@ -44,6 +45,14 @@ pub(crate) struct Source<'a> {
     /// With the zero point of the inputs folded in.
     pub(crate) bias: &'a dyn Fn(usize) -> i32,
     pub(crate) multiplier: &'a dyn Fn(usize) -> Multiplier,
+}
+
+impl Source<'_> {
+    fn sums(&self, output: usize) -> Sums {
+        let taps = (0..self.segments * self.run).map(|tap| (tap / self.run, tap % self.run));
+        let products = Sums::products(taps.map(|(segment, at)| (self.weight)(output, segment, at)));
+        Sums { bias: (self.bias)(output), multiplier: (self.multiplier)(output), products }
+    }
 }
 
 /// Weights as the kernels read them: panels of up to four vectors of outputs; in each, for every
@@ -92,7 +101,7 @@ impl Product {
             outputs: source.outputs,
             panels: Vec::new(),
             weights: Lines::default(),
-            records: Records::new(lanes, vectors, rescale)?,
+            records: Records::new(kernel, vectors, rescale)?,
             extra: Vec::new(),
         };
         let mut bytes = Vec::new();
@@ -136,11 +145,9 @@ impl Product {
             Four { source, first, valid, segment, at, vectors, lanes }.push(pass, bytes);
             self.extra.push((segment, at));
         }
-        self.records.fill(record, vectors, |output| {
-            let output = first + output;
-            (output < first + valid).then(|| ((source.bias)(output), (source.multiplier)(output)))
-        });
-        let fast = self.records.is_fast(record..record + vectors);
+        let fast = self
+            .records
+            .fill(record, vectors, |output| (output < valid).then(|| source.sums(first + output)));
         Panel { valid, vectors, record, weights: start, extra, fast }
     }
 

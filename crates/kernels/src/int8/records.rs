@@ -1,7 +1,9 @@
 //! What kernels read beside the weights: for each vector of outputs its bias and how its sums are
 //! rescaled; and memory on cache lines for all of it.
 
+use super::line::{Line, Sums};
 use super::simd::place;
+use super::table::Kernel;
 use super::{Multiplier, Rescale};
 use crate::aligned::Aligned;
 use crate::error::{Result, product};
@@ -17,18 +19,15 @@ pub(crate) enum Field {
     Left,
     /// The output's zero point.
     Zero,
-    /// 64 bits for each even lane: halves of both roundings and the zero point, in steps of the
-    /// product.
-    Even,
-    /// The same for odd lanes.
-    Odd,
-    /// One less than the shift down.
-    Down,
+    /// Of the [`Line`], whose offset is in the bias. Floats.
+    Factor,
+    /// The same.
+    Shift,
 }
 
 impl Field {
     /// Fields of a record.
-    pub(crate) const COUNT: usize = 8;
+    pub(crate) const COUNT: usize = 7;
 
     /// Its first word in a record.
     #[inline(always)]
@@ -74,68 +73,59 @@ pub(crate) struct Records {
     /// Smallest and largest output byte.
     pub(crate) range: [u8; 2],
     zero_point: u8,
-    /// Whether each vector can be rescaled the fast way.
-    fast: Vec<bool>,
+    /// Whether this kernel takes lines.
+    fused: bool,
 }
 
 impl Records {
     /// Room for so many vectors.
-    pub(crate) fn new(lanes: usize, vectors: usize, rescale: &Rescale<'_>) -> Result<Self> {
+    pub(crate) fn new(kernel: &Kernel, vectors: usize, rescale: &Rescale<'_>) -> Result<Self> {
+        let lanes = kernel.lanes;
         let words = product("records", &[vectors, Field::COUNT, lanes, 4])?;
         Ok(Self {
             lines: Lines::zeros(words),
             lanes,
             range: rescale.range,
             zero_point: rescale.zero_point,
-            fast: vec![true; vectors],
+            fused: kernel.fused,
         })
     }
 
-    /// Fills the records of the block of `vectors` vectors from `first` on; `output` gives bias and
-    /// multiplier of an output of the block, if it exists.
+    /// Fills the records of the block of `vectors` vectors from `first` on; `output` gives the sums
+    /// of an output of the block, if it exists. Whether the block is rescaled by lines.
     pub(crate) fn fill(
         &mut self,
         first: usize,
         vectors: usize,
-        output: impl Fn(usize) -> Option<(i32, Multiplier)>,
-    ) {
-        for vector in 0..vectors {
-            for lane in 0..self.lanes {
-                let nothing = (0, Multiplier { mantissa: 0, shift: -1 });
-                let (bias, multiplier) = output(place(vectors, vector, lane)).unwrap_or(nothing);
-                self.set(first + vector, lane, bias, multiplier);
-            }
+        output: impl Fn(usize) -> Option<Sums>,
+    ) -> bool {
+        let sums: Vec<_> = (0..vectors * self.lanes)
+            .map(|i| output(place(vectors, i / self.lanes, i % self.lanes)).unwrap_or(Sums::NONE))
+            .collect();
+        let line = |sums| Line::new(sums, self.zero_point, self.range);
+        let lines: Option<Vec<_>> = if self.fused { sums.iter().map(line).collect() } else { None };
+        for (i, sums) in sums.iter().enumerate() {
+            let line = lines.as_ref().map(|lines| lines[i]);
+            self.set(first + i / self.lanes, i % self.lanes, sums, line);
         }
+        lines.is_some()
     }
 
-    fn set(&mut self, vector: usize, lane: usize, bias: i32, multiplier: Multiplier) {
-        let Multiplier { mantissa, shift } = multiplier;
-        // A factor of 0 may shift as it likes.
-        let shift = if mantissa == 0 { -1 } else { shift };
-        let (left, right) = (shift.max(0), (-shift).max(0));
-        // What is negative before the zero point is added is held to the range anyway.
-        let fast = (1..=21).contains(&right) && self.range[0] >= self.zero_point;
-        self.fast[vector] &= fast;
-        let rounding = if fast {
-            let zero = i64::from(self.zero_point) << (31 + right);
-            zero + (1i64 << 30) + (1i64 << (30 + right))
-        } else {
-            0
-        };
+    fn set(&mut self, vector: usize, lane: usize, sums: &Sums, line: Option<Line>) {
+        let Multiplier { mantissa, shift } = sums.multiplier;
         let lanes = self.lanes;
         let record = vector * Field::COUNT * lanes;
-        let zero_point = i32::from(self.zero_point);
         let words = &mut self.lines.words_mut()[record..][..Field::COUNT * lanes];
-        let mut put = |field: Field, at: usize, word| words[field.start(lanes) + at] = word;
-        put(Field::Bias, lane, bias);
-        put(Field::Mantissa, lane, mantissa);
-        put(Field::Right, lane, right);
-        put(Field::Left, lane, left);
-        put(Field::Zero, lane, zero_point);
-        put(Field::Down, lane, (right - 1).max(0));
-        let field = if lane.is_multiple_of(2) { Field::Even } else { Field::Odd };
-        put(field, lane / 2 * 2, rounding as i32);
-        put(field, lane / 2 * 2 + 1, (rounding >> 32) as i32);
+        let mut put = |field: Field, word| words[field.start(lanes) + lane] = word;
+        put(Field::Bias, sums.bias + line.map_or(0, |line| line.offset));
+        put(Field::Mantissa, mantissa);
+        put(Field::Right, (-shift).max(0));
+        put(Field::Left, shift.max(0));
+        put(Field::Zero, i32::from(self.zero_point));
+        if let Some(line) = line {
+            put(Field::Factor, line.factor.to_bits() as i32);
+            put(Field::Shift, line.shift.to_bits() as i32);
+        }
     }
 
     /// The record of a vector.
@@ -144,11 +134,6 @@ impl Records {
         let start = 4 * vector * Field::COUNT * self.lanes;
         let bytes = &self.lines.bytes()[start..][..4 * Field::COUNT * self.lanes];
         bytes.as_ptr().cast()
-    }
-
-    /// Whether some vectors can all be rescaled the fast way.
-    pub(crate) fn is_fast(&self, vectors: std::ops::Range<usize>) -> bool {
-        self.fast[vectors].iter().all(|&fast| fast)
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) trait Body {
 pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     /// Sums in one vector.
     const LANES: usize;
+    /// Whether floats are multiplied and added with one rounding, in one instruction.
+    const FUSED: bool;
     /// Sums.
     type V: Copy;
     /// Four inputs for each lane.
@@ -76,8 +78,8 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     /// # Safety
     /// `from` points to a record of [`Records`](super::records::Records).
     unsafe fn constants(self, from: *const i32) -> Self::C;
-    /// Sums to output values, not yet held to a range. With `FAST` values below the zero point
-    /// may come out as any others below it, and every shift goes down by 1 to 21.
+    /// Sums to output values as `store` and `scatter` take them, not yet held to a range; with
+    /// `FAST` by lines, which only `FUSED` ones have.
     fn rescale<const FAST: bool>(self, sum: Self::V, c: &Self::C) -> Self::V;
 
     /// Writes `rows` rows of `valid` bytes, `stride` apart: blocks of `NV` vectors, `4 / NV` of

@@ -20,6 +20,8 @@ pub struct Kernel {
     pub isa: Isa,
     /// Sums in one vector.
     pub lanes: usize,
+    /// Whether it multiplies and adds floats with one rounding, in one instruction.
+    pub(crate) fused: bool,
     /// Vectors in the widest panel of outputs.
     pub(crate) vectors: usize,
     pub(crate) available: fn() -> bool,
@@ -42,6 +44,7 @@ macro_rules! kernel {
             name: $name,
             isa: Isa::$isa,
             lanes: $token::LANES,
+            fused: $token::FUSED,
             vectors: $vectors,
             available: || $token::new().is_some(),
             product: product::entry::<$token, $m4, $m2, $m1>,

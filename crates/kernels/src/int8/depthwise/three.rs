@@ -21,8 +21,7 @@ pub(crate) struct Three {
     /// Output rows that quads serve: 1 or 2.
     sets: usize,
     lanes: usize,
-    /// Vectors of a row until lanes are the same channels again, and which are rescaled the fast
-    /// way.
+    /// Vectors of a row until lanes are the same channels again, and which are rescaled by lines.
     fast: Vec<bool>,
     /// Quads between vectors of the same channels.
     step: usize,
@@ -66,14 +65,13 @@ impl Three {
             step: kinds * lanes * stride,
             quads,
             weights: Lines::zeros(product("weights", &[kinds, sets, 3, 4, lanes])?),
-            records: Records::new(lanes, kinds, rescale)?,
+            records: Records::new(kernel, kinds, rescale)?,
         };
         for kind in 0..kinds {
             let channel = |lane| (kind * lanes + lane) % channels;
-            result.records.fill(kind, 1, |lane| {
-                Some((source.bias(channel(lane), bias), each[channel(lane)]))
-            });
-            result.fast.push(result.records.is_fast(kind..kind + 1));
+            let sums = |lane| Some(source.sums(channel(lane), bias, each[channel(lane)]));
+            let fast = result.records.fill(kind, 1, sums);
+            result.fast.push(fast);
             for (set, kx) in (0..sets * 3).map(|i| (i / 3, i % 3)) {
                 let start = ((kind * sets + set) * 3 + kx) * 4 * lanes;
                 let vector = &mut result.weights.bytes_mut()[start..][..4 * lanes];

@@ -1,27 +1,28 @@
 //! AVX2: eight sums, bytes widened to 16 bits (`vpmaddubsw` would saturate).
 
 use super::{Body, Bytes, Target, place};
+use crate::int8::line::ZERO;
 use crate::int8::records::Field;
 use std::arch::x86_64::*;
 
-/// Proof that the CPU has AVX2.
+/// Proof that the CPU has AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn compiled<B: Body>(simd: Avx2, body: B) {
     body.run(simd);
 }
 
-/// What rescaling eight sums needs; of pairs the second is for odd lanes.
+/// What rescaling eight sums needs; of mantissas the second is for odd lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct Constants {
     mantissa: [__m256i; 2],
-    rounding: [__m256i; 2],
-    down: __m256i,
     right: __m256i,
     left: __m256i,
     zero: __m256i,
+    factor: __m256i,
+    shift: __m256i,
 }
 
 /// Bytes 0 and 2, and 1 and 3, of each lane in 16 bits.
@@ -42,20 +43,17 @@ impl Avx2 {
         unsafe { self.load(from.add(field.start(Self::LANES))) }
     }
 
-    /// `zero + sum * multiplier`, for shifts down.
+    /// The line's value.
     #[inline(always)]
     fn fast(self, sum: __m256i, c: &Constants) -> __m256i {
         // SAFETY: the token proves the features.
         unsafe {
-            let odd = _mm256_srli_epi64::<32>(sum);
-            let even = _mm256_add_epi64(_mm256_mul_epi32(sum, c.mantissa[0]), c.rounding[0]);
-            let odd = _mm256_add_epi64(_mm256_mul_epi32(odd, c.mantissa[1]), c.rounding[1]);
-            let high = _mm256_blend_epi32::<0xaa>(_mm256_srli_epi64::<32>(even), odd);
-            _mm256_srav_epi32(high, c.down)
+            let (factor, shift) = (_mm256_castsi256_ps(c.factor), _mm256_castsi256_ps(c.shift));
+            _mm256_cvttps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), factor, shift))
         }
     }
 
-    /// `zero + sum * multiplier`, for every shift and sign.
+    /// `ZERO + zero + sum * multiplier`, for every shift and sign.
     #[inline(always)]
     fn any(self, sum: __m256i, c: &Constants) -> __m256i {
         // SAFETY: the token proves the features.
@@ -72,7 +70,10 @@ impl Avx2 {
                 _mm256_add_epi32(_mm256_srli_epi32::<1>(mask), _mm256_srli_epi32::<31>(x));
             let up = _mm256_cmpgt_epi32(_mm256_and_si256(x, mask), threshold);
             let x = _mm256_srav_epi32(x, c.right);
-            _mm256_add_epi32(_mm256_sub_epi32(x, up), c.zero)
+            let x = _mm256_add_epi32(_mm256_sub_epi32(x, up), c.zero);
+            // What is added may not wrap.
+            let x = _mm256_min_epi32(x, _mm256_set1_epi32(1 << 15));
+            _mm256_add_epi32(x, _mm256_set1_epi32(ZERO))
         }
     }
 }
@@ -82,7 +83,10 @@ impl Avx2 {
 fn packed([a, b, c, d]: [__m256i; 4], range: [u8; 2]) -> __m256i {
     // SAFETY: only a token's methods call this.
     unsafe {
-        let x = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        let zero = _mm256_set1_epi16(ZERO as i16);
+        let ab = _mm256_subs_epi16(_mm256_packs_epi32(a, b), zero);
+        let cd = _mm256_subs_epi16(_mm256_packs_epi32(c, d), zero);
+        let x = _mm256_packus_epi16(ab, cd);
         let x = _mm256_max_epu8(x, _mm256_set1_epi8(range[0] as i8));
         _mm256_min_epu8(x, _mm256_set1_epi8(range[1] as i8))
     }
@@ -90,6 +94,7 @@ fn packed([a, b, c, d]: [__m256i; 4], range: [u8; 2]) -> __m256i {
 
 impl Bytes for Avx2 {
     const LANES: usize = 8;
+    const FUSED: bool = true;
     type V = __m256i;
     type A = Halves;
     type W = Halves;
@@ -97,7 +102,8 @@ impl Bytes for Avx2 {
 
     #[inline(always)]
     fn new() -> Option<Self> {
-        is_x86_feature_detected!("avx2").then_some(Self(()))
+        let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        has.then_some(Self(()))
     }
 
     #[inline(always)]
@@ -188,11 +194,11 @@ impl Bytes for Avx2 {
             let odd = self.load(from.add(Field::Mantissa.start(Self::LANES) + 1));
             Constants {
                 mantissa: [self.field(from, Field::Mantissa), odd],
-                rounding: [self.field(from, Field::Even), self.field(from, Field::Odd)],
-                down: self.field(from, Field::Down),
                 right: self.field(from, Field::Right),
                 left: self.field(from, Field::Left),
                 zero: self.field(from, Field::Zero),
+                factor: self.field(from, Field::Factor),
+                shift: self.field(from, Field::Shift),
             }
         }
     }

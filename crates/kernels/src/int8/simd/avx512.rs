@@ -1,6 +1,7 @@
 //! AVX-512 with VNNI: sixteen sums, four products in each by one instruction.
 
 use super::{Body, Bytes, Target};
+use crate::int8::line::ZERO;
 use crate::int8::records::Field;
 use std::arch::x86_64::*;
 
@@ -13,15 +14,15 @@ fn compiled<B: Body>(simd: Avx512Vnni, body: B) {
     body.run(simd);
 }
 
-/// What rescaling sixteen sums needs; of pairs the second is for odd lanes.
+/// What rescaling sixteen sums needs; of mantissas the second is for odd lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct Constants {
     mantissa: [__m512i; 2],
-    rounding: [__m512i; 2],
-    down: __m512i,
     right: __m512i,
     left: __m512i,
     zero: __m512i,
+    factor: __m512i,
+    shift: __m512i,
 }
 
 impl Avx512Vnni {
@@ -33,25 +34,17 @@ impl Avx512Vnni {
         unsafe { self.load(from.add(field.start(Self::LANES))) }
     }
 
-    /// `zero + sum * multiplier`, for shifts down.
+    /// The line's value.
     #[inline(always)]
     fn fast(self, sum: __m512i, c: &Constants) -> __m512i {
         // SAFETY: the token proves the features.
         unsafe {
-            let odd = _mm512_srli_epi64::<32>(sum);
-            let even = _mm512_add_epi64(_mm512_mul_epi32(sum, c.mantissa[0]), c.rounding[0]);
-            let odd = _mm512_add_epi64(_mm512_mul_epi32(odd, c.mantissa[1]), c.rounding[1]);
-            // The upper halves of all products.
-            let high = _mm512_castps_si512(_mm512_mask_movehdup_ps(
-                _mm512_castsi512_ps(odd),
-                0x5555,
-                _mm512_castsi512_ps(even),
-            ));
-            _mm512_srav_epi32(high, c.down)
+            let (factor, shift) = (_mm512_castsi512_ps(c.factor), _mm512_castsi512_ps(c.shift));
+            _mm512_cvttps_epi32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, shift))
         }
     }
 
-    /// `zero + sum * multiplier`, for every shift and sign.
+    /// `ZERO + zero + sum * multiplier`, for every shift and sign.
     #[inline(always)]
     fn any(self, sum: __m512i, c: &Constants) -> __m512i {
         // SAFETY: the token proves the features.
@@ -68,7 +61,10 @@ impl Avx512Vnni {
                 _mm512_add_epi32(_mm512_srli_epi32::<1>(mask), _mm512_srli_epi32::<31>(x));
             let up = _mm512_cmpgt_epi32_mask(_mm512_and_si512(x, mask), threshold);
             let x = _mm512_srav_epi32(x, c.right);
-            _mm512_add_epi32(_mm512_mask_add_epi32(x, up, x, one), c.zero)
+            let x = _mm512_add_epi32(_mm512_mask_add_epi32(x, up, x, one), c.zero);
+            // What is added may not wrap.
+            let x = _mm512_min_epi32(x, _mm512_set1_epi32(1 << 15));
+            _mm512_add_epi32(x, _mm512_set1_epi32(ZERO))
         }
     }
 }
@@ -83,7 +79,10 @@ fn mask(count: usize) -> __mmask64 {
 fn packed([a, b, c, d]: [__m512i; 4], range: [u8; 2]) -> __m512i {
     // SAFETY: only a token's methods call this.
     unsafe {
-        let x = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        let zero = _mm512_set1_epi16(ZERO as i16);
+        let ab = _mm512_subs_epi16(_mm512_packs_epi32(a, b), zero);
+        let cd = _mm512_subs_epi16(_mm512_packs_epi32(c, d), zero);
+        let x = _mm512_packus_epi16(ab, cd);
         let x = _mm512_max_epu8(x, _mm512_set1_epi8(range[0] as i8));
         _mm512_min_epu8(x, _mm512_set1_epi8(range[1] as i8))
     }
@@ -91,6 +90,7 @@ fn packed([a, b, c, d]: [__m512i; 4], range: [u8; 2]) -> __m512i {
 
 impl Bytes for Avx512Vnni {
     const LANES: usize = 16;
+    const FUSED: bool = true;
     type V = __m512i;
     type A = __m512i;
     type W = __m512i;
@@ -189,11 +189,11 @@ impl Bytes for Avx512Vnni {
             let odd = self.load(from.add(Field::Mantissa.start(Self::LANES) + 1));
             Constants {
                 mantissa: [self.field(from, Field::Mantissa), odd],
-                rounding: [self.field(from, Field::Even), self.field(from, Field::Odd)],
-                down: self.field(from, Field::Down),
                 right: self.field(from, Field::Right),
                 left: self.field(from, Field::Left),
                 zero: self.field(from, Field::Zero),
+                factor: self.field(from, Field::Factor),
+                shift: self.field(from, Field::Shift),
             }
         }
     }

@@ -17,6 +17,7 @@ fn lanes<T>(f: impl FnMut(usize) -> T) -> [T; LANES] {
 
 impl Bytes for Portable {
     const LANES: usize = LANES;
+    const FUSED: bool = false;
     type V = [i32; LANES];
     type A = [[u8; 4]; LANES];
     type W = [[i8; 4]; LANES];

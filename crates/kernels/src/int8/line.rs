@@ -1,0 +1,217 @@
+//! Rescaling by a line in floats: one fused multiply-add in place of a 64-bit product and two
+//! roundings.
+//!
+//! `trunc((sum + offset) * factor + shift)` is 256 more than the byte, and not near what the
+//! integers give but equal to it for every sum that can occur. Both only rise with the sum, so they
+//! are equal if they pass every byte at the same sum. The offset puts the bytes where floats are
+//! `2^-15` apart, from 256 to 512: there exactly what is not below `n - 2^-16` is rounded to the
+//! whole number `n` or more. So each byte bounds the shift from both sides, and what all bounds
+//! leave is an interval; where it is empty there is no line.
+
+use super::Multiplier;
+
+/// Byte 0 in a line's values: the first float of those that are `2^-15` apart.
+pub(crate) const ZERO: i32 = 256;
+
+/// Half the distance of floats from there on.
+const HALF: f64 = 1.0 / (1u32 << 16) as f64;
+
+/// What is known of the sums of an output and of what becomes of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums {
+    pub(crate) bias: i32,
+    pub(crate) multiplier: Multiplier,
+    /// No sum of its products lies further from 0, at no time.
+    pub(crate) products: i64,
+}
+
+impl Sums {
+    /// Of an output that does not exist.
+    pub(crate) const NONE: Self =
+        Self { bias: 0, multiplier: Multiplier { mantissa: 0, shift: -1 }, products: 0 };
+
+    /// The largest sum of products with weights as given.
+    pub(crate) fn products(weights: impl Iterator<Item = i32>) -> i64 {
+        weights.map(|weight| 255 * i64::from(weight).abs()).sum()
+    }
+}
+
+/// `trunc((sum + offset) * factor + shift)`, the multiplication and addition rounded once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) offset: i32,
+    pub(crate) factor: f32,
+    pub(crate) shift: f32,
+}
+
+impl Line {
+    /// The line for outputs of a zero point and a range, if there is one.
+    pub(crate) fn new(sums: &Sums, zero_point: u8, range: [u8; 2]) -> Option<Self> {
+        let bias = i64::from(sums.bias);
+        let ends = [bias - sums.products, bias + sums.products];
+        let [least, most] = ends.map(|end| i32::try_from(end).ok());
+        let (least, most) = (least?, most?);
+        let Multiplier { mantissa, shift } = sums.multiplier;
+        let right = -shift;
+        let byte = |sum| {
+            let byte = i64::from(sums.multiplier.apply(sum)) + i64::from(zero_point);
+            byte.clamp(range[0].into(), range[1].into())
+        };
+        if right >= 0 && byte(least) == byte(most) {
+            let value = ZERO as f32 + byte(least) as f32;
+            return Some(Self { offset: 0, factor: 0.0, shift: value });
+        }
+        // Below the zero point halves are rounded the other way: no line has such a step.
+        if range[0] < zero_point || !(1..=21).contains(&right) {
+            return None;
+        }
+        let zero = ZERO + i32::from(zero_point);
+        let exact = f64::from(mantissa) / (1i64 << (31 + right)) as f64;
+        let half = 1.0 / (2i64 << right) as f64;
+        let offset = ((f64::from(zero) + 0.5 + half) / exact) as i64;
+        if i64::from(most) + offset > i32::MAX.into() {
+            return None;
+        }
+        let factor = exact as f32;
+        let at = |sum: i64| (sum + offset) as f64 * f64::from(factor);
+        let (least, most) = (i64::from(least), i64::from(most));
+        let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let steps = [i32::from(range[0]) + 1, range[1].into()];
+        let steps = steps.map(|byte| i64::from(byte - i32::from(zero_point)));
+        for (step, sum) in (steps[0]..=steps[1]).zip(Passes::new(mantissa, right, steps[0])) {
+            let bound = f64::from(zero) + step as f64 - HALF;
+            if sum > least {
+                high = high.min(bound - at(most.min(sum - 1)));
+            }
+            if sum > most {
+                break;
+            }
+            low = low.max(bound - at(least.max(sum)));
+            if least.max(sum) + offset >= 1 << 24 {
+                return None;
+            }
+        }
+        let shift = (0.5 * (low + high)) as f32;
+        // What doubles cannot tell from equal does not count as less. No line leads to infinities.
+        let room = (f64::from(shift) - low).min(high - f64::from(shift));
+        (room > 1e-12 && room < 1.0).then_some(Self { offset: offset as i32, factor, shift })
+    }
+
+    /// What kernels compute of a sum, less [`ZERO`].
+    #[cfg(test)]
+    fn apply(self, sum: i32) -> i32 {
+        ((sum + self.offset) as f32).mul_add(self.factor, self.shift) as i32 - ZERO
+    }
+}
+
+/// The least sums whose outputs are so many steps above the zero point, one step after the other.
+struct Passes {
+    mantissa: i64,
+    /// One less than the sum, and what is left of the division that gave it.
+    sum: i64,
+    rest: i64,
+    step: [i64; 2],
+}
+
+impl Passes {
+    fn new(mantissa: i32, right: i32, first: i64) -> Self {
+        let mantissa = i64::from(mantissa);
+        // The high product that is rounded to the step, and the product that is rounded to that.
+        let high = (first << right) - (1 << (right - 1));
+        let least = (high << 31) - (1 << 30) - 1;
+        let step = 1i64 << (31 + right);
+        Self {
+            mantissa,
+            sum: least / mantissa,
+            rest: least % mantissa,
+            step: [step / mantissa, step % mantissa],
+        }
+    }
+}
+
+impl Iterator for Passes {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        let sum = self.sum + 1;
+        self.sum += self.step[0];
+        self.rest += self.step[1];
+        if self.rest >= self.mantissa {
+            (self.sum, self.rest) = (self.sum + 1, self.rest - self.mantissa);
+        }
+        Some(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(multiplier: Multiplier, zero_point: u8, range: [u8; 2], sum: i32) -> i32 {
+        let byte = multiplier.apply(sum) + i32::from(zero_point);
+        byte.clamp(i32::from(range[0]), i32::from(range[1]))
+    }
+
+    /// Every sum near a step of either, the ends, and a walk between them.
+    fn check(factor: f64, zero_point: u8, range: [u8; 2], products: i64) -> bool {
+        check_biased(-1000, factor, (zero_point, range), products)
+    }
+
+    fn check_biased(
+        bias: i32,
+        factor: f64,
+        (zero_point, range): (u8, [u8; 2]),
+        products: i64,
+    ) -> bool {
+        let multiplier = Multiplier::new(factor).expect("a factor");
+        let sums = Sums { bias, multiplier, products };
+        let Some(line) = Line::new(&sums, zero_point, range) else { return false };
+        let (least, most) = (bias - products as i32, bias + products as i32);
+        let steps = (0..=256).map(|step| (f64::from(step) - 0.5) / factor);
+        let near = steps
+            .filter(|&sum| sum.abs() < 1e9)
+            .flat_map(|sum| (-3..=3).map(move |d| sum as i32 + d));
+        let walk = (least..=most).step_by((products as usize / 500).max(1));
+        for sum in near.chain(walk).chain([least, -1, 0, 1, most]) {
+            if (least..=most).contains(&sum) {
+                let byte = line.apply(sum).clamp(i32::from(range[0]), i32::from(range[1]));
+                let expected = expected(multiplier, zero_point, range, sum);
+                assert_eq!(byte, expected, "{sum} times {factor}: {line:?}");
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn lines_are_equal_to_integers() {
+        let (mut lines, mut count) = (0, 0);
+        for i in 0..4000u32 {
+            // Factors from 2^-14 to 0.5, mantissas all over.
+            let factor = 0.499 * 2f64.powf(-13.0 * f64::from(i) / 4000.0);
+            for (zero_point, range) in [(0, [0, 255]), (117, [117, 240]), (3, [8, 8])] {
+                count += 1;
+                lines += usize::from(check(factor, zero_point, range, 9_000_000));
+            }
+        }
+        assert!(lines * 10 >= count * 9, "{lines} of {count}");
+    }
+
+    #[test]
+    fn what_no_sum_passes_is_a_constant() {
+        for factor in [0.0, 1e-9, 3e-8] {
+            assert!(check(factor, 0, [0, 255], 1_000_000), "{factor}");
+        }
+        assert!(check(0.001, 10, [200, 255], 1_000), "below the range");
+        assert!(check_biased(-9_999, 0.001, (200, [0, 255]), 100), "below the zero point");
+        assert!(check_biased(1 << 30, 2e-8, (0, [0, 255]), 1_000_000), "a bias alone");
+    }
+
+    #[test]
+    fn no_line_where_it_cannot_be() {
+        assert!(!check(0.01, 20, [3, 240], 1_000_000), "below the zero point");
+        assert!(!check(1.0, 0, [0, 255], 1_000_000), "no shift down");
+        assert!(!check(0.01, 0, [0, 255], 1 << 31), "sums may wrap");
+        assert!(!check(0.01, 0, [0, 255], (1 << 31) - 2000), "sums with the offset may wrap");
+        assert!(!check(1e-6, 0, [0, 255], 1 << 29), "sums that are no floats");
+    }
+}
