@@ -1,5 +1,5 @@
 //! The checks, and behind plain exports for WebAssembly, where `scripts/run-wasm-checks.mjs` calls
-//! them.
+//! them; beside them a network, which `benches/peers/wasm/run.mjs` times.
 
 #[path = "../../../crates/kernels/tests/checks/mod.rs"]
 pub mod checks;
@@ -7,6 +7,7 @@ pub mod checks;
 #[cfg(target_family = "wasm")]
 mod exports {
     use super::checks::CHECKS;
+    use mobilenet_kernels::{Choice, Isa, Pool, Trial, family};
     use std::sync::Mutex;
 
     /// Text handed to JavaScript.
@@ -52,5 +53,24 @@ mod exports {
     #[unsafe(no_mangle)]
     pub extern "C" fn text_len() -> usize {
         TEXT.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+    }
+
+    /// The layers to be timed.
+    static NETWORK: Mutex<Vec<Trial>> = Mutex::new(Vec::new());
+
+    /// Prepares the convolutions of one network of the family.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn network(percent: usize, size: usize) {
+        let layers = family::layers(percent, size, 1001);
+        let trial = |op| Trial::new(Isa::detect(), &op, Choice::default(), 1).expect("a layer");
+        let trials = layers.iter().filter_map(family::Layer::tunable).map(trial).collect();
+        *NETWORK.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = trials;
+    }
+
+    /// Runs them all, one after the other.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn pass() {
+        let mut network = NETWORK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        network.iter_mut().for_each(|trial| trial.run(&Pool::single()));
     }
 }
