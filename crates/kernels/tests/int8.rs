@@ -53,11 +53,13 @@ enum Model {
     Int8,
     /// One multiplier, weights with a zero point, the output's zero point 0.
     Uint8,
+    /// Multipliers for each channel, nothing below a zero point inside of the range.
+    Relu,
     /// Any range, zero point and multipliers, up to more than 1.
     Wild,
 }
 
-const MODELS: [Model; 3] = [Model::Int8, Model::Uint8, Model::Wild];
+const MODELS: [Model; 4] = [Model::Int8, Model::Uint8, Model::Relu, Model::Wild];
 
 impl Values {
     fn new(seed: u64, model: Model, terms: usize, outputs: usize) -> Self {
@@ -70,12 +72,13 @@ impl Values {
             Multiplier::new(factor * wild).unwrap()
         };
         let multipliers = match model {
-            Model::Int8 => (0..outputs).map(|_| multiplier(false)).collect(),
+            Model::Int8 | Model::Relu => (0..outputs).map(|_| multiplier(false)).collect(),
             Model::Uint8 => vec![multiplier(false)],
             Model::Wild => (0..outputs).map(|_| multiplier(true)).collect(),
         };
         let (zero_point, output_zero_point, range) = match model {
             Model::Int8 => (0, 0, [0, 255]),
+            Model::Relu => (0, 117, [117, 240]),
             Model::Uint8 => ((random.next() % 40) as i8 - 20, 0, [0, 255]),
             Model::Wild => (random.next() as i8, 117, [3, 240]),
         };
@@ -236,7 +239,7 @@ fn depthwise_odd_shapes() {
     for channels in [1, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 128] {
         for (height, width) in [(1, 1), (1, 9), (9, 1), (2, 2), (3, 3), (5, 4), (7, 6), (8, 13)] {
             for stride in [1, 2, 3] {
-                let model = MODELS[(channels + stride + height) % 3];
+                let model = MODELS[(channels + stride + height) % 4];
                 check_depthwise(2, depthwise_spec([height, width, channels], stride), model);
             }
         }
@@ -255,7 +258,7 @@ fn depthwise_any_geometry() {
                 let odd = Window { padding, ..Window::valid([3, 3], stride, [1, 1]) };
                 for window in [same, Window::valid(kernel, stride, dilation), odd] {
                     let spec = DepthwiseSpec { input, multiplier, window, zero_point: 200 };
-                    check_depthwise(2, spec, MODELS[(multiplier + input[0]) % 3]);
+                    check_depthwise(2, spec, MODELS[(multiplier + input[0]) % 4]);
                 }
             }
         }

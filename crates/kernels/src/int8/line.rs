@@ -21,7 +21,7 @@ const HALF: f64 = 1.0 / (1u32 << 16) as f64;
 pub(crate) struct Sums {
     pub(crate) bias: i32,
     pub(crate) multiplier: Multiplier,
-    /// No sum of its products lies further from 0, at no time.
+    /// The sum of its products is never further from 0, nor is any part of it.
     pub(crate) products: i64,
 }
 
@@ -57,11 +57,12 @@ impl Line {
             let byte = i64::from(sums.multiplier.apply(sum)) + i64::from(zero_point);
             byte.clamp(range[0].into(), range[1].into())
         };
-        if right >= 0 && byte(least) == byte(most) {
+        // Without a shift down what is added last may wrap.
+        if (right >= 1 || mantissa == 0) && byte(least) == byte(most) {
             let value = ZERO as f32 + byte(least) as f32;
             return Some(Self { offset: 0, factor: 0.0, shift: value });
         }
-        // Below the zero point halves are rounded the other way: no line has such a step.
+        // Below the zero point halves are rounded the other way, which no line does.
         if range[0] < zero_point || !(1..=21).contains(&right) {
             return None;
         }
@@ -80,16 +81,18 @@ impl Line {
         let steps = steps.map(|byte| i64::from(byte - i32::from(zero_point)));
         for (step, sum) in (steps[0]..=steps[1]).zip(Passes::new(mantissa, right, steps[0])) {
             let bound = f64::from(zero) + step as f64 - HALF;
+            // The sums on both sides of the step; up to here integers are floats.
+            let (before, after) = (most.min(sum - 1), least.max(sum));
+            if before.max(after.min(most)) + offset > 1 << 24 {
+                return None;
+            }
             if sum > least {
-                high = high.min(bound - at(most.min(sum - 1)));
+                high = high.min(bound - at(before));
             }
             if sum > most {
                 break;
             }
-            low = low.max(bound - at(least.max(sum)));
-            if least.max(sum) + offset >= 1 << 24 {
-                return None;
-            }
+            low = low.max(bound - at(after));
         }
         let shift = (0.5 * (low + high)) as f32;
         // What doubles cannot tell from equal does not count as less. No line leads to infinities.
@@ -196,6 +199,25 @@ mod tests {
         assert!(lines * 10 >= count * 9, "{lines} of {count}");
     }
 
+    /// Where the largest sums are no floats, and where they just are.
+    #[test]
+    fn sums_up_to_the_last_integers_that_are_floats() {
+        let (mut lines, mut count) = (0, 0);
+        for i in 0..4000i64 {
+            let factor = 1.4e-5 * (1.0 + i as f64 / 2000.0);
+            let multiplier = Multiplier::new(factor).expect("a factor");
+            let mut passes = Passes::new(multiplier.mantissa, -multiplier.shift, 1 + i % 255);
+            let most = passes.next().expect("a sum") - 1 - i % 3;
+            count += 1;
+            let bias = most as i32 - 1_000_000;
+            lines += usize::from(check_biased(bias, factor, (0, [0, 255]), 1_000_000));
+        }
+        assert!(lines > count / 10 && lines < count, "{lines} of {count}");
+        let multiplier = Multiplier { mantissa: 1_672_360_152, shift: -15 };
+        let sums = Sums { bias: 4_245_213, multiplier, products: 1_750_830 };
+        assert_eq!(Line::new(&sums, 0, [0, 255]), None, "the largest sum is no float");
+    }
+
     #[test]
     fn what_no_sum_passes_is_a_constant() {
         for factor in [0.0, 1e-9, 3e-8] {
@@ -210,6 +232,7 @@ mod tests {
     fn no_line_where_it_cannot_be() {
         assert!(!check(0.01, 20, [3, 240], 1_000_000), "below the zero point");
         assert!(!check(1.0, 0, [0, 255], 1_000_000), "no shift down");
+        assert!(!check_biased(i32::MAX - 50, 0.999_999_999_5, (200, [0, 255]), 0), "wraps");
         assert!(!check(0.01, 0, [0, 255], 1 << 31), "sums may wrap");
         assert!(!check(0.01, 0, [0, 255], (1 << 31) - 2000), "sums with the offset may wrap");
         assert!(!check(1e-6, 0, [0, 255], 1 << 29), "sums that are no floats");

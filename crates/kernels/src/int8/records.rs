@@ -11,6 +11,7 @@ use crate::error::{Result, product};
 /// A field of a record: one 32-bit word for each lane.
 #[derive(Clone, Copy)]
 pub(crate) enum Field {
+    /// With the offset of the line, where there is one.
     Bias,
     Mantissa,
     /// Shift down, 0 to 31.
@@ -19,9 +20,9 @@ pub(crate) enum Field {
     Left,
     /// The output's zero point.
     Zero,
-    /// Of the [`Line`], whose offset is in the bias. Floats.
+    /// Of the [`Line`], a float.
     Factor,
-    /// The same.
+    /// Of the [`Line`], a float.
     Shift,
 }
 
