@@ -73,6 +73,7 @@ def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray
     runtimes = python.stdout.strip()
     if out := convert("model.onnx"):
         ask("ONNX in onnxruntime", runtimes, "onnx_check.py", out)
+    check_quantised(report, mobilenet, name, module, (given, runtimes), scratch)
     if out := convert("model.tflite"):
         ask("TFLite in LiteRT", runtimes, "litert_check.py", out)
         photo = (images[0] * 255).round().astype(np.uint8)
@@ -84,6 +85,28 @@ def check(report, mobilenet, name: str, module: pathlib.Path, images: np.ndarray
         done = subprocess.run(command, capture_output=True, text=True)
         detail = (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()[-300:]
         report.check(f"{name}: TFLite in MediaPipe", done.returncode == 0, detail)
+
+
+def check_quantised(report, mobilenet, name, module, asked, scratch: pathlib.Path) -> None:
+    """The module in 8 bits, calibrated on the images themselves, in LiteRT."""
+    (given, runtimes), out, answers = asked, scratch / "int8.tflite", scratch / "int8.npy"
+    photos = scratch / "photos"
+    photos.mkdir()
+    for index, image in enumerate(np.load(given)):
+        photo = tf.io.encode_png((image * 255).round().astype(np.uint8))
+        tf.io.write_file(str(photos / f"n01440764_{index}.png"), photo)
+    steps = (
+        [mobilenet, "quantize", "--offline", "--module", module, "--calibration", photos, "--out", out],
+        [mobilenet, "embed", "--offline", "--module", out, "--signature", "image_classification",
+         "--output", "MobilenetV1/Predictions", given, "--out", answers],
+        [runtimes, HERE / "litert_int8_check.py", out, given, answers],
+    )
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True)
+        if done.returncode:
+            break
+    detail = (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()[-300:]
+    report.check(f"{name}: TFLite of 8 bits in LiteRT", done.returncode == 0, detail)
 
 
 def run_frozen(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
