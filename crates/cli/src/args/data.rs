@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use mobilenet::training::{Job, Recipe, Shares};
 
-use super::{LearningArgs, RunArgs, TeacherArgs};
+use super::{HubArgs, LearningArgs, RunArgs, TeacherArgs};
 use crate::failure::Failure;
 
 /// What a network is trained on, and where the module goes.
@@ -58,7 +58,7 @@ impl DataArgs {
     pub(crate) fn job(
         &self,
         learning: &LearningArgs,
-        run: &RunArgs,
+        (hub, run): (&HubArgs, &RunArgs),
         image_size: usize,
         recipe: Recipe,
         testing: f64,
@@ -84,7 +84,7 @@ impl DataArgs {
         job.patience = learning.patience;
         job.save_every = Duration::from_secs(learning.save_every);
         job.cache_bytes = learning.cache_mb.saturating_mul(1 << 20);
-        job.distillation = self.teacher.distillation()?;
+        job.distillation = self.teacher.distillation(hub)?;
         Ok(job)
     }
 }

@@ -1,9 +1,9 @@
 //! Who is asked besides the labels.
 
 use clap::Args;
-use mobilenet::Module;
 use mobilenet::training::Distillation;
 
+use super::HubArgs;
 use crate::failure::Failure;
 
 /// Who is asked besides the labels.
@@ -20,9 +20,9 @@ pub(crate) struct TeacherArgs {
 }
 
 impl TeacherArgs {
-    pub(super) fn distillation(&self) -> Result<Option<Distillation>, Failure> {
+    pub(super) fn distillation(&self, hub: &HubArgs) -> Result<Option<Distillation>, Failure> {
         let Some(handle) = &self.teacher else { return Ok(None) };
-        let module = Module::options().threads(1).load(handle)?;
+        let module = hub.options().threads(1).load(handle)?;
         Ok(Some(Distillation { module, share: self.teacher_share }))
     }
 }

@@ -176,7 +176,7 @@ impl FineTune {
             Some(size) => size,
             None => module.expected_image_size()?.0,
         };
-        let job = self.data.job(&self.learning, &self.run, size, recipe, 10.0)?;
+        let job = self.data.job(&self.learning, (&self.hub, &self.run), size, recipe, 10.0)?;
         Ok((module, job))
     }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use mobilenet::training::{Curve, Range, TrainOptions};
 use serde_json::json;
 
-use crate::args::{DataArgs, LearningArgs, LogArgs, RunArgs};
+use crate::args::{DataArgs, HubArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::{print_line, print_text};
 use crate::terminal;
@@ -37,6 +37,9 @@ pub(crate) struct Train {
 
     #[command(flatten)]
     learning: LearningArgs,
+
+    #[command(flatten)]
+    hub: HubArgs,
 
     #[command(flatten)]
     run: RunArgs,
@@ -80,7 +83,7 @@ impl Train {
     fn options(&self) -> Result<TrainOptions, Failure> {
         let recipe = self.learning.recipe("modern")?;
         let size = self.network.image_size;
-        let job = self.data.job(&self.learning, &self.run, size, recipe, 0.0)?;
+        let job = self.data.job(&self.learning, (&self.hub, &self.run), size, recipe, 0.0)?;
         Ok(TrainOptions { job, depth_multiplier: self.network.depth_multiplier })
     }
 }
