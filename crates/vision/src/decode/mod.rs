@@ -49,7 +49,7 @@ impl Limits {
         if pixels > self.max_pixels {
             return Err(Error::limit(format!(
                 "the picture is {width}x{height} = {pixels} pixels, more than the limit of {}; \
-                 raise the pixel limit if you trust the file",
+                 make it smaller first, or raise the limit (`Limits`) if you trust the file",
                 self.max_pixels
             )));
         }
@@ -57,7 +57,7 @@ impl Limits {
         if bytes > self.max_bytes {
             return Err(Error::limit(format!(
                 "decoding {width}x{height} would take {bytes} bytes, more than the limit of {}; \
-                 raise the memory limit if you trust the file",
+                 make it smaller first, or raise the limit (`Limits`) if you trust the file",
                 self.max_bytes
             )));
         }

@@ -69,6 +69,33 @@ fn failed(error: DecodingError) -> Error {
         DecodingError::LimitsExceeded => {
             Error::limit("PNG: decoding would take more memory than the limit")
         }
-        error => Error::damaged(format!("PNG: {error}")),
+        error => Error::damaged(format!("PNG: {}", plain(&error.to_string()))),
+    }
+}
+
+/// The decoder's message with chunks by name alone; it prints all that it knows of them.
+fn plain(message: &str) -> String {
+    let (mut text, mut rest) = (String::new(), message);
+    while let Some((before, after)) = rest.split_once("ChunkType { type: ") {
+        let (chunk, after) = after.split_once('}').unwrap_or((after, ""));
+        let name = chunk.split(", critical").next().unwrap_or_default();
+        text.push_str(before);
+        text.push_str(name);
+        rest = after;
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_told_by_name() {
+        let chunk = "ChunkType { type: IHDR, critical: true, private: false }";
+        let message = format!("Chunk {chunk} must lie before {chunk}.");
+        assert_eq!(plain(&message), "Chunk IHDR must lie before IHDR.");
+        assert_eq!(plain("ChunkType { type: cut"), "cut");
+        assert_eq!(plain("rows are missing"), "rows are missing");
     }
 }
