@@ -74,6 +74,11 @@ impl ClassifierOptions {
         let classes = classes(&module.plan(&request)?.0)?;
         let labels = match self.labels {
             Some(labels) => labels,
+            None if !module.classifies() => {
+                let message = "the module gives feature vectors and no classes: embed writes them, \
+                    fine-tune learns classes from them";
+                return Err(Error::new(ErrorKind::Labels, message));
+            }
             None => module.labels(classes)?,
         };
         labels.check_count(classes)?;

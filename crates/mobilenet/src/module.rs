@@ -244,6 +244,12 @@ impl Module {
         self.first_of(&["image_classification", "default"])
     }
 
+    /// Whether it tells classes: it says so, or does not say that it gives feature vectors.
+    pub fn classifies(&self) -> bool {
+        self.signature("image_classification").is_ok()
+            || self.signature("image_feature_vector").is_err()
+    }
+
     /// The name of the signature that gives feature vectors.
     ///
     /// # Errors

@@ -31,18 +31,21 @@ pub(crate) struct Cache {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the modules in the cache
+    #[command(after_help = "Examples:\n  mobilenet cache list\n  mobilenet cache list --json | jq -r '.[].path'")]
     List {
         /// Print one JSON array
         #[arg(long)]
         json: bool,
     },
     /// Read every file and check it; exit status 1 if one is damaged
+    #[command(after_help = "Examples:\n  mobilenet cache verify")]
     Verify {
         /// Only these modules
         #[arg(value_name = "HANDLE")]
         handles: Vec<String>,
     },
     /// Remove modules, and what downloads that died left behind
+    #[command(after_help = "Examples:\n  mobilenet cache remove --all")]
     Remove {
         /// Remove these modules
         #[arg(value_name = "HANDLE", required_unless_present = "all")]

@@ -19,8 +19,9 @@ Examples:
   mobilenet convert 1.tar.gz frozen.pb
   mobilenet convert model.h5 folder --to hub
 
-Formats by the end of OUT: .tar.gz (hub module), .pb (frozen graph), .ckpt (checkpoint V2), .onnx,
-.safetensors, .npz; --to hub and --to saved-model write folders.";
+Formats by the end of OUT: .tar.gz (hub module), .pb (frozen graph), .ckpt (checkpoint V2),
+.tflite, .onnx, .safetensors, .npz; --to tflite-f16 writes half floats, --to hub and --to saved-model
+write folders. Eight bits: `mobilenet quantize`.";
 
 /// Images that both modules are asked about.
 const SAMPLES: usize = 8;

@@ -11,7 +11,7 @@ use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
-  mobilenet fetch                      The default module
+  mobilenet fetch                      MobileNet V1 0.25/192, of ImageNet
   mobilenet fetch https://tfhub.dev/google/imagenet/mobilenet_v1_100_224/classification/1
   tar -C \"$(mobilenet fetch)\" -czf module.tar.gz .";
 

@@ -22,14 +22,16 @@ pub(super) struct Card {
     format: &'static str,
     /// What the file does not say and was assumed.
     notes: Vec<String>,
-    /// What `image_classification` answers: logits or probabilities.
-    scores: String,
+    /// What classification answers: logits or probabilities. Null where there is none.
+    scores: Option<String>,
     tag_sets: Vec<Vec<String>>,
     image_size: Option<ImageSize>,
     preprocessing: Option<String>,
     labels: Option<usize>,
     variables: usize,
     values: u64,
+    /// Values that training learns; the others are moving averages.
+    parameters: u64,
     nodes: usize,
     cost: Cost,
     signatures: Vec<Described>,
@@ -100,6 +102,7 @@ impl Card {
         let size = module.expected_image_size().ok();
         let variables = module.variables();
         let values = |shape: &Vec<usize>| shape.iter().map(|&side| side as u64).product::<u64>();
+        let learned = |name: &String| !["moving_mean", "moving_variance"].iter().any(|end| name.ends_with(end));
         Ok(Card {
             handle: module.handle().to_owned(),
             path: files.path().map(|path| path.display().to_string()),
@@ -108,13 +111,16 @@ impl Card {
             sha256: checksum.to_string(),
             format: module.format(),
             notes: module.notes().to_vec(),
-            scores: module.scores().to_string(),
+            scores: module.classifies().then(|| module.scores().to_string()),
             tag_sets: module.tag_sets().to_vec(),
             image_size: size.map(|(height, width)| ImageSize { height, width }),
             preprocessing: module.preprocessing().ok().map(|p| p.to_string()),
             labels: module.own_labels()?.map(|labels| labels.len()),
             variables: variables.len(),
             values: variables.iter().map(|(_, shape)| values(shape)).sum(),
+            parameters: (variables.iter().filter(|(name, _)| learned(name)))
+                .map(|(_, shape)| values(shape))
+                .sum(),
             nodes: module.graph()?.len(),
             cost: Cost::of(module, signature)?,
             signatures: module.signatures().iter().map(Described::from).collect(),
@@ -173,16 +179,17 @@ impl Card {
         if let Some(preprocessing) = &self.preprocessing {
             rows.push(("From photos", preprocessing.clone()));
         }
-        rows.push(("Answers", self.scores.clone()));
+        rows.extend(self.scores.iter().map(|scores| ("Answers", scores.clone())));
         rows.extend(self.notes.iter().map(|note| ("Assumed", note.clone())));
         if let Some(labels) = self.labels {
             rows.push(("Labels", format!("{labels} names in its assets")));
         }
         let Cost { signature, multiply_adds, steps, arena_bytes, isa } = &self.cost;
-        let (values, variables) = (thousands(self.values), self.variables);
+        let [values, parameters] = [self.values, self.parameters].map(thousands);
+        let variables = self.variables;
         let arena = bytes(*arena_bytes as u64);
         rows.extend([
-            ("Variables", format!("{variables}, {values} values")),
+            ("Variables", format!("{variables}, {values} values, {parameters} of them learned")),
             ("Graph", format!("{} nodes", thousands(self.nodes as u64))),
             ("Cost", format!("{} multiply-adds an image ({signature})", thousands(*multiply_adds))),
             ("Plan", format!("{steps} steps, {arena} of memory, {isa}")),
