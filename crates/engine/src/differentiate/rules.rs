@@ -27,6 +27,7 @@ const RULES: &[(&str, Rule)] = &[
     ("FakeQuantWithMinMaxArgs", fake_quant),
     ("FakeQuantWithMinMaxVars", fake_quant),
     ("FakeQuantWithMinMaxVarsPerChannel", fake_quant),
+    ("Floor", stop),
     ("FusedBatchNorm", batch_norm),
     ("FusedBatchNormV2", batch_norm),
     ("FusedBatchNormV3", batch_norm),
@@ -77,6 +78,7 @@ fn pass(_: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
     Ok(vec![Some(first(dy)?)])
 }
 
+/// Nothing passes: as the op says, or because the slope is 0 wherever there is one.
 fn stop(_: &mut Scope<'_>, _: &[Option<TensorId>]) -> Result<Slopes> {
     Ok(vec![None])
 }
