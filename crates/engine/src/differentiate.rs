@@ -58,6 +58,16 @@ pub fn differentiate(
     targets.iter().map(|&target| slopes.total(graph, target)).collect()
 }
 
+/// TensorFlow's names of the ops that [`differentiate`] has a rule for, sorted; some rules let
+/// nothing through.
+///
+/// ```
+/// assert!(mobilenet_engine::differentiable_ops().any(|op| op == "Conv2D"));
+/// ```
+pub fn differentiable_ops() -> impl Iterator<Item = &'static str> {
+    rules::names()
+}
+
 /// Which nodes' outputs depend on a target.
 fn reaching(graph: &Graph, order: &[NodeId], targets: &[TensorId]) -> Vec<bool> {
     let mut reaches = vec![false; graph.len()];

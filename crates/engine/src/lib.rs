@@ -25,7 +25,7 @@ mod window;
 pub mod interpret;
 
 pub use attributes::Attributes;
-pub use differentiate::differentiate;
+pub use differentiate::{differentiable_ops, differentiate};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Fact, MAX_ELEMENTS, Shape, Variable};
 pub use fold::Variables;

@@ -65,6 +65,11 @@ pub(super) fn find(op: &str) -> Result<Rule> {
     }
 }
 
+/// The ops with a rule, sorted.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|(name, _)| *name)
+}
+
 /// The slope of output 0.
 fn first(slopes: &[Option<TensorId>]) -> Result<TensorId> {
     slopes
