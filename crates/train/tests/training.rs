@@ -1,8 +1,9 @@
 //! Steps of training on a real module against TensorFlow's own, in float64 where it matters.
 //!
 //! TensorFlow's float32 gradients through batch statistics are 0.7 % (relative L2, all together)
-//! from float64, per variable up to 5.2 %: a few relu6 gates flip. So are ours; both are held to
-//! the float64 numbers.
+//! from float64, per variable up to 5.2 %: a few relu6 gates flip. Ours are 4.4e-5, and 1.2e-3 for
+//! the worst variable; they are held to the float64 numbers, and to be no further off than
+//! TensorFlow's.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
@@ -29,14 +30,16 @@ fn gradients_of_the_training_graph_are_as_near_to_float64_as_tensorflows() {
     println!("loss {loss_gap:.1e} off, total {total_gap:.1e}");
     assert!(loss_gap < 2e-5 && total_gap < 2e-5);
     let (mut ours, mut theirs, mut all) = (0.0, 0.0, 0.0);
-    let mut worst = (0.0, String::new());
+    let (mut worst, mut their_worst) = ((0.0, String::new()), 0.0_f64);
     for (index, variable) in trainer.trained().iter().enumerate() {
         let want = golden.reals(&format!("grad/{}#float64", variable.name));
         let tensorflow = golden.tensor(&format!("grad/{}", variable.name));
         let norm: f64 = want.iter().map(|v| v * v).sum();
         let gap = relative(trainer.slope(index).unwrap(), &want);
         ours += gap * gap * norm;
-        theirs += relative(tensorflow.as_f32().unwrap(), &want).powi(2) * norm;
+        let their_gap = relative(tensorflow.as_f32().unwrap(), &want);
+        theirs += their_gap * their_gap * norm;
+        their_worst = their_worst.max(their_gap);
         all += norm;
         if gap > worst.0 {
             worst = (gap, variable.name.clone());
@@ -44,8 +47,9 @@ fn gradients_of_the_training_graph_are_as_near_to_float64_as_tensorflows() {
     }
     let (ours, theirs) = ((ours / all).sqrt(), (theirs / all).sqrt());
     println!("all gradients: ours {ours:.2e} relative L2 to float64, TensorFlow's {theirs:.2e}");
-    println!("worst: {:.2e}, {}", worst.0, worst.1);
-    assert!(ours <= 0.010 && worst.0 < 0.08);
+    println!("worst: {:.2e}, {}; TensorFlow's {their_worst:.2e}", worst.0, worst.1);
+    assert!(ours <= 2e-4 && ours <= theirs);
+    assert!(worst.0 <= 4e-3 && worst.0 <= their_worst);
     for (name, value) in trainer.variables().unwrap() {
         if name.contains("/moving_") {
             let want = golden.reals(&format!("after_update/{name}#float64"));
@@ -61,22 +65,24 @@ fn five_steps_follow_tensorflows_curve() {
         return;
     };
     let (images, labels) = batch(&golden);
-    /// Name, optimiser, learning rate, tolerance of the losses and of the variables.
-    type Case = (&'static str, Box<dyn Optimizer>, f32, f64, f64);
+    /// Ours are up to 2.1e-6 off, TensorFlow's float32 6.5e-5 with sgd and 1.5e-4 with rmsprop.
+    const LOSS_TOLERANCE: f64 = 2e-5;
+    /// Ours are 7.5e-8 and 8.2e-8 off, TensorFlow's 8.3e-7 and 7.2e-6.
+    const TOLERANCE: f64 = 1e-6;
+    /// Name, optimiser, learning rate.
+    type Case = (&'static str, Box<dyn Optimizer>, f32);
     let cases: [Case; 2] = [
-        // TensorFlow float32 is up to 6.5e-5 and 1.5e-4 off in losses, 8.3e-7 and 7.2e-6 in
-        // all variables together.
-        ("sgd", Box::new(GradientDescent), 0.01, 2e-4, 3e-6),
-        ("rmsprop", Box::new(RmsProp::default()), 0.045, 5e-4, 3e-5),
+        ("sgd", Box::new(GradientDescent), 0.01),
+        ("rmsprop", Box::new(RmsProp::default()), 0.045),
     ];
-    for (name, optimizer, learning_rate, loss_tolerance, tolerance) in cases {
+    for (name, optimizer, learning_rate) in cases {
         let Some(mut trainer) = trainer(&["train"], optimizer, 2) else { return };
         let curve = golden.reals(&format!("{name}_losses_float64"));
         for (step, want) in curve.chunks(2).take(5).enumerate() {
             let losses = trainer.step(&images, &labels, learning_rate).unwrap();
             let gap = (f64::from(losses.total_loss) - want[0]).abs();
             println!("{name} step {step}: {} for {}, {gap:.1e} off", losses.total_loss, want[0]);
-            assert!(gap < loss_tolerance);
+            assert!(gap < LOSS_TOLERANCE);
         }
         let (mut gap, mut all) = (0.0, 0.0);
         for (variable, value) in trainer.variables().unwrap() {
@@ -87,7 +93,7 @@ fn five_steps_follow_tensorflows_curve() {
         }
         let gap = (gap / all).sqrt();
         println!("{name}: all variables {gap:.1e} relative L2 after five steps");
-        assert!(gap < tolerance);
+        assert!(gap < TOLERANCE);
     }
 }
 
