@@ -4,13 +4,13 @@
 //! from float64, per variable up to 5.2 %: a few relu6 gates flip. Ours are 4.4e-5, and 1.2e-3 for
 //! the worst variable; they are held to the float64 numbers, and to be no further off than
 //! TensorFlow's.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
 
 use mobilenet_train::optimizer::{GradientDescent, Optimizer, RmsProp};
 use mobilenet_train::trainer::{StepOptions, Trainer};
-use support::{Golden, batch, module, relative, training_graph, variables};
+use support::{Golden, batch, module, module_named, relative, training_graph, variables};
 
 fn trainer(tags: &[&str], optimizer: Box<dyn Optimizer>, threads: usize) -> Option<Trainer> {
     let module = module()?;
@@ -109,4 +109,34 @@ fn steps_do_not_depend_on_threads() {
         Some(trainer.variables().unwrap())
     };
     assert_eq!(run(1), run(2));
+}
+
+/// Batch norm out of small ops, dropout of old and new graphs, old variables, a fed momentum.
+const MODULES: [&str; 4] = [
+    "variants/mobilenet_v1_025_192_unfused",
+    "variants/mobilenet_v1_025_192_refvars",
+    "variants/mobilenet_v1_025_192_tf17style",
+    "mobilenet_v1_025_192/classification/3",
+];
+
+#[test]
+fn every_trainable_variable_of_every_kind_of_module_gets_a_gradient() {
+    let Some(golden) = Golden::open("train") else { return };
+    let (images, labels) = batch(&golden);
+    let (images, labels) = (&images[..2 * 192 * 192 * 3], &labels[..2 * 1001]);
+    for name in MODULES {
+        let Some(module) = module_named(name) else { continue };
+        let training = training_graph(&module, &["train"]);
+        let options = StepOptions { batch_size: 2, image_size: [192, 192], threads: 2, seed: 1 };
+        let optimizer = Box::new(GradientDescent);
+        let mut trainer =
+            Trainer::new(training, &variables(&module), optimizer, options).expect(name);
+        trainer.step(images, labels, 0.0).expect(name);
+        let trained = trainer.trained();
+        println!("{name}: {} variables", trained.len());
+        for (index, variable) in trained.iter().enumerate() {
+            let slope = trainer.slope(index).unwrap();
+            assert!(slope.iter().any(|&value| value != 0.0), "{name}: {}", variable.name);
+        }
+    }
 }

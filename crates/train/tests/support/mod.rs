@@ -12,7 +12,7 @@ use mobilenet_formats::{Limits, Tensor, archive};
 use mobilenet_train::objective::Objective;
 use mobilenet_train::trainer::TrainingGraph;
 
-const MODULE: &str = "modules/variants/mobilenet_v1_025_192_nodropout.tar.gz";
+const MODULE: &str = "variants/mobilenet_v1_025_192_nodropout";
 
 fn shared(path: &str) -> Option<Vec<u8>> {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
@@ -46,7 +46,13 @@ impl Golden {
 
 /// The module without dropout.
 pub fn module() -> Option<HubModule> {
-    let files = archive::read(&shared(MODULE)?, &Limits::default()).unwrap();
+    module_named(MODULE)
+}
+
+/// A module of the reference data.
+pub fn module_named(name: &str) -> Option<HubModule> {
+    let bytes = shared(&format!("modules/{name}.tar.gz"))?;
+    let files = archive::read(&bytes, &Limits::default()).unwrap();
     Some(HubModule::read(&files, &Limits::default()).unwrap())
 }
 
