@@ -129,7 +129,18 @@ fn an_interrupted_run_ends_with_the_bits_of_one_that_was_not() {
     assert_eq!(train(&whole, u64::MAX), (10, true));
     let mut parts = options(&data, scratch.0.join("parts"));
     parts.job.threads = 1;
-    assert_eq!(train(&parts, 4), (4, false));
+    // A run that was killed before its first checkpoint begins at its start.
+    parts.job.resume = true;
+    let mut told = false;
+    let stopped = parts.train(&mut |event| {
+        told |= matches!(event, Event::NothingToResume { .. });
+        match event {
+            Event::Stepped { step: 4, .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    assert!(told && stopped.unwrap().module.is_none());
+    parts.job.resume = false;
     let error = parts.train(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("resume"), "{error}");
     parts.job.resume = true;
@@ -146,6 +157,12 @@ fn an_interrupted_run_ends_with_the_bits_of_one_that_was_not() {
     parts.job.seed = 2;
     let error = parts.train(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("seed 1, this run has 2"), "{error}");
+    // What is damaged is not taken for nothing.
+    for entry in fs::read_dir(parts.job.out.join("training")).unwrap() {
+        fs::write(entry.unwrap().path(), b"torn").unwrap();
+    }
+    let error = parts.train(&mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("not a whole checkpoint"), "{error}");
 }
 
 #[test]

@@ -102,6 +102,11 @@ pub enum Event<'a> {
         /// Images in a batch.
         batch_size: usize,
     },
+    /// There is no checkpoint to go on from: the run begins at its start.
+    NothingToResume {
+        /// Where checkpoints go.
+        folder: &'a Path,
+    },
     /// A step was taken.
     Stepped {
         /// Steps done.
@@ -162,7 +167,7 @@ pub struct Run<'a> {
     pub teacher: Option<&'a dyn Teacher>,
     /// Everything that decides the result, by name: a checkpoint goes on only under the same.
     pub settings: Settings,
-    /// Go on from the folder's checkpoint.
+    /// Go on from the folder's checkpoint; without one, from the start.
     pub resume: bool,
 }
 
@@ -170,7 +175,7 @@ impl Run<'_> {
     /// Trains. `watch` hears of everything and may stop the run: then a checkpoint is written.
     ///
     /// # Errors
-    /// If the network cannot be trained, a loss is no longer a number, the checkpoint is missing
+    /// If the network cannot be trained, a loss is no longer a number, the checkpoint is damaged
     /// or of another run, or the disk refuses.
     pub fn train(
         self,
@@ -270,8 +275,12 @@ struct Sitting<'a> {
 
 impl Sitting<'_> {
     fn run(mut self, loader: &Loader<'_>, batches: &dyn Maker, resume: bool) -> Result<Outcome> {
-        if resume {
+        // A run that was killed before its first checkpoint has nothing to go on from.
+        if resume && Checkpoint::exists(self.folder) {
             self.state.restore(Checkpoint::load(self.folder)?, self.options.seed)?;
+        } else if resume {
+            let folder = self.folder;
+            self.tell(&Event::NothingToResume { folder });
         }
         let options = self.options;
         let per_epoch = loader.batches_per_epoch();

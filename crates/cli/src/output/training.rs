@@ -87,6 +87,13 @@ impl TrainingLog {
                 self.start(*step, *steps);
                 self.line(&json!({"event": "start", "step": step, "steps": steps, "steps_per_epoch": per_epoch, "batch_size": batch_size}))
             }
+            Event::NothingToResume { folder } => {
+                self.say(&format!(
+                    "no checkpoint in {} to go on from: beginning at the start",
+                    folder.display()
+                ));
+                self.line(&json!({"event": "nothing_to_resume", "path": folder}))
+            }
             Event::Stepped { step, learning_rate, losses, accuracy } => {
                 self.step(*step, f64::from(losses.loss), *accuracy);
                 self.line(&json!({"event": "step", "step": step, "epoch": *step as f64 / self.per_epoch as f64, "learning_rate": learning_rate, "loss": losses.loss, "total_loss": losses.total_loss, "accuracy": accuracy, "images_per_second": self.speed(*step)}))

@@ -104,7 +104,7 @@ impl FineTuneOptions {
     ///
     /// # Errors
     /// If the module is no MobileNet V1, data or settings cannot be used, a loss is no longer a
-    /// number, there is a checkpoint where none was expected (or none to resume), or a file
+    /// number, there is a checkpoint where none was expected (or a damaged one to resume), or a file
     /// cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
         let job = &self.job;

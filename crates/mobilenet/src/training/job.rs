@@ -58,7 +58,7 @@ pub struct Job {
     pub save_every: Duration,
     /// Memory for decoded images, in bytes.
     pub cache_bytes: usize,
-    /// Go on from the checkpoint in `out`.
+    /// Go on from the checkpoint in `out`; without one, begin at the start.
     pub resume: bool,
 }
 

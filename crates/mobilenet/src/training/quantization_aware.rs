@@ -69,7 +69,7 @@ impl QuantizationAwareOptions {
     /// # Errors
     /// If the module does not classify, has ops that cannot be rounded or ranges already, data or
     /// settings cannot be used, a loss is no longer a number, there is a checkpoint where none was
-    /// expected (or none to resume), or a file cannot be written.
+    /// expected (or a damaged one to resume), or a file cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
         let job = &self.job;
         job.check()?;

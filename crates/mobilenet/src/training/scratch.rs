@@ -49,7 +49,7 @@ impl TrainOptions {
     ///
     /// # Errors
     /// If data or settings cannot be used, a loss is no longer a number, there is a checkpoint
-    /// where none was expected (or none to resume), or a file cannot be written.
+    /// where none was expected (or a damaged one to resume), or a file cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Trained> {
         self.check()?;
         let job = &self.job;
