@@ -245,6 +245,13 @@ fn hostile_tars_say_what_is_wrong_and_where() {
     header.set_cksum();
     let giant = [header.as_bytes(), &[0; 512][..]].concat();
     assert!(message(&giant).contains("x.tar"), "{}", message(&giant));
+    // The last picture, 512 bytes after its header at byte 3072, lacks its second half.
+    let picture = [b'y'; 512];
+    let whole = tar(&[("a.jpg", b"x"), ("a.cls", b"0"), ("b.cls", b"1"), ("b.jpg", &picture)]);
+    let torn = message(&whole[..3840]);
+    for says in ["x.tar", "b.jpg", "ends early"] {
+        assert!(torn.contains(says), "{torn} lacks {says}");
+    }
     // Pictures without a class, and classes without a picture, are no samples.
     let strays = tar(&[("a.jpg", b"x"), ("b.cls", b"0"), ("c.png", b"y"), ("c.cls", b"1")]);
     let dataset = open(&strays).unwrap();

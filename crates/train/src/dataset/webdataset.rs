@@ -2,7 +2,7 @@
 //! `jpg`, `jpeg`, `png` or `webp`, the class as a number in `cls`.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,7 +29,10 @@ impl Pending {
 /// Adds the pictures of `shard` to `samples`.
 pub(super) fn scan(shard: &Path, samples: &mut Vec<Sample>) -> std::io::Result<()> {
     let file: Arc<Path> = Arc::from(shard);
-    let mut archive = tar::Archive::new(File::open(shard)?);
+    let mut opened = File::open(shard)?;
+    let len = opened.seek(SeekFrom::End(0))?;
+    opened.rewind()?;
+    let mut archive = tar::Archive::new(opened);
     let mut pending = Pending::default();
     for entry in archive.entries_with_seek()? {
         let mut entry = entry?;
@@ -37,6 +40,15 @@ pub(super) fn scan(shard: &Path, samples: &mut Vec<Sample>) -> std::io::Result<(
             continue;
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        // Passing over a member beyond the end of the file is no error of the file system.
+        let start = entry.raw_file_position();
+        let end = start.saturating_add(entry.size());
+        if end > len {
+            return Err(std::io::Error::other(format!(
+                "{name}: the archive ends early: the member ends at byte {end}, the archive at \
+                 byte {len}"
+            )));
+        }
         let leaf = name.rfind('/').map_or(0, |slash| slash + 1);
         let dot = name[leaf..].find('.').map_or(name.len(), |dot| leaf + dot);
         let (key, extension) = (&name[..dot], name[dot..].trim_start_matches('.'));
@@ -46,9 +58,7 @@ pub(super) fn scan(shard: &Path, samples: &mut Vec<Sample>) -> std::io::Result<(
         }
         match extension.to_ascii_lowercase().as_str() {
             "jpg" | "jpeg" | "png" | "webp" => {
-                let start = entry.raw_file_position();
-                let bytes = start..start.saturating_add(entry.size());
-                pending.picture = Some(Source::Part { file: file.clone(), bytes, name });
+                pending.picture = Some(Source::Part { file: file.clone(), bytes: start..end, name });
             }
             "cls" => pending.label = Some(class(&mut entry, &name)?),
             _ => {}
