@@ -58,6 +58,34 @@ fn sources_are_mixed_and_every_step_is_told() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn photos_that_cannot_be_used_are_told_and_counted() {
+    let world = World::new();
+    for number in 0..12 {
+        for (class, shade) in [("dark", 0), ("light", 200)] {
+            world.write(&format!("p/train/{class}/{number}.bmp"), &bmp(40, 30, shade + number));
+        }
+    }
+    for (class, shade) in [("dark", 20), ("light", 220)] {
+        world.write(&format!("p/test/{class}/1.bmp"), &bmp(40, 30, shade));
+    }
+    world.write("p/test/dark/torn.bmp", b"BM torn");
+    std::os::unix::fs::symlink("nowhere.bmp", world.path("p/train/dark/gone.bmp")).unwrap();
+    for mode in ["head", "full"] {
+        let flags = ["fine-tune", "--data", "p", "--out", mode, "--mode", mode, "--jsonl"];
+        let ran = world.run(&[&flags[..], &SMALL[..]].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        for says in ["skipped p/test/dark/torn.bmp", "skipped p/train/dark/gone.bmp"] {
+            assert!(ran.stderr.contains(says), "{mode}: {}", ran.stderr);
+        }
+        assert!(ran.stderr.contains("were skipped: 2"), "{}", ran.stderr);
+        let lines = ran.json_lines();
+        let result = lines.last().unwrap();
+        assert!(result["skipped"] == 2 && result["images"] == 2, "{mode}: {result}");
+    }
+}
+
 #[test]
 fn old_flags_mean_what_they_meant() {
     let world = world();

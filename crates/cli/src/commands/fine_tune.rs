@@ -1,6 +1,7 @@
 //! `mobilenet fine-tune`: a module's backbone and a new classifier on a folder of photos, to a
 //! module; how good it is, class by class, at the end.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +9,7 @@ use mobilenet::Module;
 use mobilenet::export::tflite::WeightType;
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
-    AugmentChanges, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score, Tuned,
+    AugmentChanges, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score, Tuned,
 };
 use serde_json::json;
 
@@ -104,21 +105,29 @@ impl FineTune {
         let labels_file = self.labels_output_file.as_deref().map(WholeFile::create).transpose()?;
         let tflite_file = self.tflite_output_file.as_deref().map(WholeFile::create).transpose()?;
         let mut log = self.log.start();
+        let mut skipped = BTreeSet::new();
+        let mut hear = |event: &Event<'_>| {
+            if let Event::Skipped { source, .. } = event {
+                skipped.insert((*source).to_owned());
+            }
+            log.hear(event)
+        };
         let result = if self.quantization_aware {
             let (module, job) = self.job("quantization-aware")?;
-            QuantizationAwareOptions::new(job, module).train(&mut |event| log.hear(event))
+            QuantizationAwareOptions::new(job, module).train(&mut hear)
         } else {
             let options = self.options()?;
             if self.learning.find_learning_rate {
-                let curve =
-                    options.test_learning_rates(Range::default(), &mut |event| log.hear(event));
+                let curve = options.test_learning_rates(Range::default(), &mut hear);
                 log.finish()?;
                 return learning_rates(&curve?, self.log.jsonl);
             }
-            options.train(&mut |event| log.hear(event))
+            options.train(&mut hear)
         };
         log.finish()?;
         let tuned = result?;
+        // A run that was resumed told of some in an earlier sitting.
+        skipped.extend(tuned.outcome.progress.skipped.keys().cloned());
         let Some(folder) = &tuned.module else {
             return Ok(stopped(tuned.outcome.progress.step));
         };
@@ -130,7 +139,13 @@ impl FineTune {
             file.write(&tflite(&module)?)?;
         }
         if let Some(score) = &tuned.test {
-            self.tell(&tuned, score)?;
+            self.tell(&tuned, score, skipped.len())?;
+        }
+        if !skipped.is_empty() {
+            terminal::note(format_args!(
+                "photos that could not be used and were skipped: {}",
+                skipped.len()
+            ));
         }
         terminal::note(format_args!("the module is in {}", folder.display()));
         let reached = tuned.test.as_ref().map_or(0.0, |score| score.evaluation.top_1());
@@ -180,13 +195,13 @@ impl FineTune {
         Ok((module, job))
     }
 
-    /// Accuracy, overall and by class.
-    fn tell(&self, tuned: &Tuned, score: &Score) -> Result<(), Failure> {
+    /// Accuracy, overall and by class, and how many photos were skipped.
+    fn tell(&self, tuned: &Tuned, score: &Score, skipped: usize) -> Result<(), Failure> {
         let (top_1, top_5) = (score.evaluation.top_1(), score.evaluation.top_5());
         if self.quantization_aware {
             let count = score.evaluation.count();
             if self.log.jsonl {
-                let object = json!({"event": "result", "images": count, "agreement": top_1, "loss": score.loss});
+                let object = json!({"event": "result", "images": count, "agreement": top_1, "loss": score.loss, "skipped": skipped});
                 return crate::output::print_line(&object);
             }
             let text = format!(
@@ -203,7 +218,7 @@ impl FineTune {
                 .zip(&classes)
                 .map(|(label, class)| (label.clone(), json!(class.recall)))
                 .collect();
-            let object = json!({"event": "result", "images": score.evaluation.count(), "top1": top_1, "top5": top_5, "loss": score.loss, "accuracy_by_class": by_class});
+            let object = json!({"event": "result", "images": score.evaluation.count(), "top1": top_1, "top5": top_5, "loss": score.loss, "skipped": skipped, "accuracy_by_class": by_class});
             return crate::output::print_line(&object);
         }
         let mut text = format!(

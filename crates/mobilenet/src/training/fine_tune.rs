@@ -121,7 +121,7 @@ impl FineTuneOptions {
             return Ok(Tuned { outcome, module: None, labels, test: None });
         }
         export::finish(&mut module, &outcome.values, &labels, job)?;
-        let test = self.test(&module, &dataset)?;
+        let test = self.test(&module, &dataset, watch)?;
         Ok(Tuned { outcome, module: Some(job.out.clone()), labels, test })
     }
 
@@ -326,14 +326,22 @@ impl FineTuneOptions {
         samples: &mut Vec<Sample>,
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Vec<f32>> {
-        let hashes = samples.iter().map(features::hash).collect::<Result<Vec<_>>>()?;
-        let new = |(_, hash): &(&Sample, &[u8; 32])| cache.get(hash).is_none();
-        let missing: Vec<(Sample, [u8; 32])> = samples
-            .iter()
-            .zip(&hashes)
-            .filter(new)
-            .map(|(sample, hash)| (sample.clone(), *hash))
-            .collect();
+        let mut hashes: Vec<Option<[u8; 32]>> = Vec::with_capacity(samples.len());
+        let mut missing: Vec<(Sample, [u8; 32])> = Vec::new();
+        for sample in samples.iter() {
+            match features::hash(sample) {
+                Ok(hash) => {
+                    if cache.get(&hash).is_none() {
+                        missing.push((sample.clone(), hash));
+                    }
+                    hashes.push(Some(hash));
+                }
+                Err(error) => {
+                    skipped(sample, &error.to_string(), watch);
+                    hashes.push(None);
+                }
+            }
+        }
         let (unknown, their_hashes): (Vec<Sample>, Vec<[u8; 32]>) = missing.into_iter().unzip();
         let read = |name: &str| network::lookup(&network.variables, name);
         let failures = self.job.on_pictures(&unknown, |trial| {
@@ -346,13 +354,12 @@ impl FineTuneOptions {
         })?;
         for (index, reason) in &failures {
             if let Some(sample) = unknown.get(*index) {
-                let source = sample.source.to_string();
-                let _ = watch(&Event::Skipped { source: &source, reason });
+                skipped(sample, reason, watch);
             }
         }
         let mut rows = Vec::new();
         let mut hashes = hashes.into_iter();
-        samples.retain(|_| match hashes.next().and_then(|hash| cache.get(&hash)) {
+        samples.retain(|_| match hashes.next().flatten().and_then(|hash| cache.get(&hash)) {
             Some(row) => {
                 rows.extend_from_slice(row);
                 true
@@ -363,7 +370,12 @@ impl FineTuneOptions {
     }
 
     /// How good the finished module is on images it has not seen.
-    fn test(&self, module: &HubModule, dataset: &Dataset) -> Result<Option<Score>> {
+    fn test(
+        &self,
+        module: &HubModule,
+        dataset: &Dataset,
+        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Score>> {
         let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
         if samples.is_empty() {
             return Ok(None);
@@ -371,10 +383,22 @@ impl FineTuneOptions {
         let network = network::of(module)?;
         let read = |name: &str| network::lookup(&network.variables, name);
         let classes = dataset.classes.len();
-        self.job
-            .on_pictures(samples, |trial| network.inference.score(&read, classes, trial))
-            .map(Some)
+        let score =
+            self.job.on_pictures(samples, |trial| network.inference.score(&read, classes, trial))?;
+        // Validation images were told of before.
+        for (index, reason) in &score.failures {
+            if let Some(sample) = dataset.test.get(*index) {
+                skipped(sample, reason, watch);
+            }
+        }
+        Ok(Some(score))
     }
+}
+
+/// Tells of a photo that cannot be used.
+fn skipped(sample: &Sample, reason: &str, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) {
+    let source = sample.source.to_string();
+    let _ = watch(&Event::Skipped { source: &source, reason });
 }
 
 fn no_backbone(name: &str) -> Error {

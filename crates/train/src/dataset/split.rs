@@ -24,7 +24,8 @@ impl Default for Shares {
 /// Fills what is empty of validation and test from the training images.
 ///
 /// An image's place follows from the SHA-256 of its bytes alone, so copies of one image never
-/// stand on both sides. A class that would lose its last training image keeps them all.
+/// stand on both sides. One that cannot be read stays where it is: whoever learns from the images
+/// passes over it and tells of it. A class that would lose its last training image keeps them all.
 pub(super) fn divide(dataset: &mut Dataset, shares: Shares) -> Result<()> {
     let valid = |share: f64| (0.0..1.0).contains(&share);
     if !valid(shares.validation) || !valid(shares.test) || shares.validation + shares.test >= 1.0 {
@@ -44,9 +45,9 @@ pub(super) fn divide(dataset: &mut Dataset, shares: Shares) -> Result<()> {
     }
     let mut train = Vec::with_capacity(dataset.train.len());
     for sample in std::mem::take(&mut dataset.train) {
-        match place(&sample)? {
-            place if place < validation => dataset.validation.push(sample),
-            place if place < validation + test => dataset.test.push(sample),
+        match place(&sample) {
+            Ok(place) if place < validation => dataset.validation.push(sample),
+            Ok(place) if place < validation + test => dataset.test.push(sample),
             _ => train.push(sample),
         }
     }

@@ -53,6 +53,20 @@ fn undivided_folders_split_by_content_and_not_by_name() {
     assert_eq!(after.validation.len(), before.validation.len());
 }
 
+#[cfg(unix)]
+#[test]
+fn files_that_cannot_be_read_stay_with_the_training_images() {
+    let scratch = Scratch::new("dangling");
+    for class in ["cat", "dog"] {
+        for n in 0..20 {
+            scratch.file(&format!("{class}/{n}.jpg"), format!("{class}{n}").as_bytes());
+        }
+    }
+    std::os::unix::fs::symlink("nowhere.jpg", scratch.0.join("cat/gone.jpg")).unwrap();
+    let dataset = Dataset::open(&scratch.0, Shares::default()).unwrap();
+    assert!(dataset.train.iter().any(|sample| sample.source.to_string().ends_with("gone.jpg")));
+}
+
 #[test]
 fn divided_folders_are_taken_as_they_are() {
     let scratch = Scratch::new("divided");
