@@ -167,8 +167,9 @@ impl Trainer {
     /// `labels` the wanted probabilities, `[n, classes]`.
     ///
     /// # Errors
-    /// If a slice does not fit, or the loss or a slope is no longer a number: then nothing was
-    /// updated but the moving averages.
+    /// If a slice does not fit, or the loss or a slope is no longer a number. Then the moving
+    /// averages are updated, and where it is a slope, so may variables before its own be: do not
+    /// go on with this trainer, but from values kept before.
     pub fn step(&mut self, images: &[f32], labels: &[f32], learning_rate: f32) -> Result<Losses> {
         let ones = std::mem::take(&mut self.ones);
         let losses = self.step_weighted(images, labels, &ones, learning_rate);
@@ -386,8 +387,10 @@ fn diverged(step: u64, what: &str, learning_rate: f32) -> Error {
     Error::new(
         ErrorKind::Diverged,
         format!(
-            "step {step}: {what} is not a number (learning rate {learning_rate}); try a learning \
-             rate ten times lower, or a longer warm-up"
+            "step {step}: {what} is not a number (learning rate {learning_rate}), and some \
+             variables may have moved already; the last checkpoint is from before this step, but \
+             goes on only at the rate it was made with: begin anew in another folder with a \
+             learning rate ten times lower, or a longer warm-up"
         ),
     )
 }
