@@ -90,20 +90,34 @@ fn photos_that_cannot_be_used_are_told_and_counted() {
 fn old_flags_mean_what_they_meant() {
     let world = world();
     let old = "--image_dir photos --image_dir light.tfrecord --saved_model_dir out --image_size 32 --batch_size 4 \
-               --how_many_training_steps 3 --flip_left_right --rotation_range 5 --summaries_dir board \
+               --how_many_training_steps 3 --flip_left_right=True --rotation_range 5 --summaries_dir board \
+               --do_fine_tuning=false --test_batch_size -1 --validation_batch_size 100 \
+               --final_tensor_name final_result --print_misclassified_test_images \
                --labels_output_file labels.txt --tflite_output_file out.tflite --jsonl";
     let old: Vec<&str> = old.split_whitespace().collect();
     let ran = world.run(&[&["fine-tune", "--assert_accuracy_at_least", "0"], &old[..]].concat());
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert_eq!(ran.json_lines().iter().filter(|line| line["event"] == "step").count(), 3);
     assert_eq!(std::fs::read_to_string(world.path("labels.txt")).unwrap(), "dark\nlight\n");
+    for ignored in ["--test_batch_size", "--validation_batch_size", "--final_tensor_name"] {
+        assert!(ran.stderr.contains(&format!("{ignored} does nothing")), "{}", ran.stderr);
+    }
     let classified = world.run(&["classify", "--module", "out.tflite", "a.bmp"]);
     assert_eq!(classified.status, 0, "{}", classified.stderr);
-    let other = ["--saved_model_dir", "more", "--assert_accuracy_at_least", "1.1"];
+    let changed = ["--saved_model_dir", "out", "--do_fine_tuning=false", "--flip_left_right=True"];
     let old: Vec<&str> =
-        old.iter().copied().filter(|flag| !["--saved_model_dir", "out"].contains(flag)).collect();
+        old.iter().copied().filter(|flag| !changed.contains(flag)).collect();
+    let other = "--saved_model_dir more --assert_accuracy_at_least 1.1 --nodo_fine_tuning \
+                 --horizontal_flip=false";
+    let other: Vec<&str> = other.split_whitespace().collect();
     let ran = world.run(&[&["fine-tune"], &other[..], &old[..]].concat());
     assert!(ran.status == 1 && ran.stderr.contains("less than 1.1"), "{}", ran.stderr);
+    let other = ["--saved_model_dir", "most", "--do_fine_tuning", "--noflip_left_right"];
+    let ran = world.run(&[&["fine-tune"], &other[..], &old[..]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let other = ["--saved_model_dir", "none", "--do_fine_tuning=maybe"];
+    let ran = world.run(&[&["fine-tune"], &other[..], &old[..]].concat());
+    assert!(ran.status == 2 && ran.stderr.contains("do_fine_tuning"), "{}", ran.stderr);
 }
 
 #[test]

@@ -18,8 +18,13 @@ pub(crate) struct AugmentArgs {
 
     /// Probability of a mirror image
     #[arg(long, value_name = "P", num_args = 0..=1, default_missing_value = "0.5")]
-    #[arg(aliases = ["flip_left_right", "horizontal_flip"])]
+    #[arg(aliases = ["flip_left_right", "horizontal_flip"], value_parser = mirror_probability)]
     flip: Option<f32>,
+
+    /// No mirror images: --flip 0
+    #[arg(long = "noflip_left_right", alias = "nohorizontal_flip", hide = true)]
+    #[arg(conflicts_with = "flip")]
+    no_flip: bool,
 
     /// Largest rotation, either way, up to 180
     #[arg(long, value_name = "DEGREES", alias = "rotation_range")]
@@ -59,7 +64,7 @@ impl AugmentArgs {
     pub(crate) fn apply(&self, recipe: &mut Recipe) {
         recipe.changes = AugmentChanges {
             crop: self.crop,
-            flip: self.flip,
+            flip: if self.no_flip { Some(0.0) } else { self.flip },
             rotation: self.rotation,
             brightness: self.brightness,
             contrast: self.contrast,
@@ -72,5 +77,14 @@ impl AugmentArgs {
         }
         recipe.blend.mixup = self.mixup.unwrap_or(recipe.blend.mixup);
         recipe.blend.cutmix = self.cutmix.unwrap_or(recipe.blend.cutmix);
+    }
+}
+
+/// A probability, or whether there are mirror images, as the old tools have it.
+fn mirror_probability(text: &str) -> Result<f32, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(0.5),
+        "false" => Ok(0.0),
+        number => number.parse().map_err(|_| format!("{text:?} is no probability")),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use mobilenet::Module;
 use mobilenet::export::tflite::WeightType;
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
@@ -55,7 +56,7 @@ pub(crate) struct FineTune {
     last_blocks: Option<usize>,
 
     /// Let everything learn: --mode full
-    #[arg(long, alias = "do_fine_tuning", conflicts_with_all = ["mode", "last_blocks"])]
+    #[arg(long, conflicts_with_all = ["mode", "last_blocks"])]
     full: bool,
 
     /// Train for 8 bits: with weights and activations rounded, to answer as in floats; photos in
@@ -97,10 +98,71 @@ pub(crate) struct FineTune {
 
     #[command(flatten)]
     log: LogArgs,
+
+    #[command(flatten)]
+    old: OldArgs,
+}
+
+/// Flags of make_image_classifier and retrain.py that are no other name of a flag of ours.
+#[derive(Args, Debug)]
+struct OldArgs {
+    /// Let everything learn, or the classifier alone
+    #[arg(long = "do_fine_tuning", alias = "do-fine-tuning", hide = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    #[arg(conflicts_with_all = ["mode", "last_blocks", "quantization_aware"])]
+    do_fine_tuning: Option<bool>,
+
+    /// Let the classifier alone learn
+    #[arg(long = "nodo_fine_tuning", hide = true, conflicts_with = "do_fine_tuning")]
+    nodo_fine_tuning: bool,
+
+    /// Does nothing
+    #[arg(long = "test_batch_size", hide = true, allow_negative_numbers = true)]
+    test_batch_size: Option<i64>,
+
+    /// Does nothing
+    #[arg(long = "validation_batch_size", hide = true, allow_negative_numbers = true)]
+    validation_batch_size: Option<i64>,
+
+    /// Does nothing
+    #[arg(long = "final_tensor_name", hide = true)]
+    final_tensor_name: Option<String>,
+
+    /// Does nothing
+    #[arg(long = "print_misclassified_test_images", hide = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    print_misclassified_test_images: Option<bool>,
+}
+
+impl OldArgs {
+    /// Says which of the flags do nothing, and why that does no harm.
+    fn tell_ignored(&self) {
+        let sizes = "all photos are looked at, and how many at a time changes no accuracy";
+        let ignored = [
+            (self.test_batch_size.is_some(), "--test_batch_size", sizes),
+            (self.validation_batch_size.is_some(), "--validation_batch_size", sizes),
+            (
+                self.final_tensor_name.is_some(),
+                "--final_tensor_name",
+                "the module's signatures name what it gives",
+            ),
+            (
+                self.print_misclassified_test_images == Some(true),
+                "--print_misclassified_test_images",
+                "`mobilenet classify` says what it takes each photo for",
+            ),
+        ];
+        for (_, flag, why) in ignored.into_iter().filter(|(given, ..)| *given) {
+            terminal::note(format_args!("note: {flag} does nothing here: {why}"));
+        }
+    }
 }
 
 impl FineTune {
     pub(crate) fn run(self) -> Outcome {
+        self.old.tell_ignored();
         // Made first: what cannot be written is not found out after all the training.
         let labels_file = self.labels_output_file.as_deref().map(WholeFile::create).transpose()?;
         let tflite_file = self.tflite_output_file.as_deref().map(WholeFile::create).transpose()?;
@@ -160,7 +222,8 @@ impl FineTune {
 
     fn mode(&self) -> Result<Mode, Failure> {
         match self.last_blocks {
-            None if self.full => Ok(Mode::Full),
+            None if self.full || self.old.do_fine_tuning == Some(true) => Ok(Mode::Full),
+            None if self.old.nodo_fine_tuning => Ok(Mode::Head),
             Some(blocks) => format!("last-blocks:{blocks}").parse().map_err(Failure::new),
             None => Ok(self.mode),
         }
