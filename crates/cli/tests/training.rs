@@ -105,8 +105,7 @@ fn old_flags_mean_what_they_meant() {
     let classified = world.run(&["classify", "--module", "out.tflite", "a.bmp"]);
     assert_eq!(classified.status, 0, "{}", classified.stderr);
     let changed = ["--saved_model_dir", "out", "--do_fine_tuning=false", "--flip_left_right=True"];
-    let old: Vec<&str> =
-        old.iter().copied().filter(|flag| !changed.contains(flag)).collect();
+    let old: Vec<&str> = old.iter().copied().filter(|flag| !changed.contains(flag)).collect();
     let other = "--saved_model_dir more --assert_accuracy_at_least 1.1 --nodo_fine_tuning \
                  --horizontal_flip=false";
     let other: Vec<&str> = other.split_whitespace().collect();

@@ -200,6 +200,7 @@ fn shapes_are_learned_and_the_module_classifies() {
         assert!(top_1 > 0.9, "{name}: {top_1}");
         assert_eq!(moved(&module, &out), moves, "{name}");
     }
+    keeps_what_is_frozen(&module, &data, &scratch.0.join("frozen"));
     follows_a_teacher(&scratch.0, &module);
     let classifier = Classifier::new(module).unwrap();
     let right = (0..30).filter(|number| {
@@ -207,6 +208,34 @@ fn shapes_are_learned_and_the_module_classifies() {
         best[0].label == ["a dot", "a square", "some stripes"][number % 3]
     });
     assert!(right.count() > 27);
+}
+
+/// A layer in the middle that is frozen keeps its values and averages, and all around it learns.
+fn keeps_what_is_frozen(module: &Module, data: &Path, out: &Path) {
+    let mut recipe = recipe("fine-tune").unwrap();
+    (recipe.batch_size, recipe.epochs) = (8, 1.0);
+    let mut options = FineTuneOptions {
+        job: Job::new(data, out, 48, recipe),
+        module: module.clone(),
+        mode: Mode::Full,
+        freeze: vec!["*/Conv2d_14_*".to_owned()],
+        feature_cache: None,
+    };
+    let error = options.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+    assert!(error.contains("Conv2d_14_") && error.contains("MobilenetV1/"), "{error}");
+    options.freeze = vec!["*/Conv2d_3_pointwise/*".to_owned()];
+    options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(moved(module, out), [false, true]);
+    let after = Module::load(out.to_str().unwrap()).unwrap();
+    for (name, moves) in [
+        ("MobilenetV1/Conv2d_3_pointwise/BatchNorm/gamma", false),
+        ("MobilenetV1/Conv2d_3_pointwise/BatchNorm/moving_mean", false),
+        ("MobilenetV1/Conv2d_3_depthwise/BatchNorm/moving_mean", true),
+        ("MobilenetV1/Conv2d_2_pointwise/weights", true),
+    ] {
+        let changed = module.variable(name).unwrap() != after.variable(name).unwrap();
+        assert_eq!(changed, moves, "{name}");
+    }
 }
 
 /// Labels that are all wrong, and a teacher who is right and alone counts: what was learnt is right.
@@ -244,8 +273,13 @@ fn follows_a_teacher(root: &Path, teacher: &Module) {
     job.recipe.epochs = 5.0;
     job.recipe.batch_norm_momentum = 0.9;
     job.distillation = Some(Distillation { module: teacher.clone(), share: 1.0 });
-    let mut options =
-        FineTuneOptions { job, module: teacher.clone(), mode: Mode::Full, feature_cache: None };
+    let mut options = FineTuneOptions {
+        job,
+        module: teacher.clone(),
+        mode: Mode::Full,
+        freeze: Vec::new(),
+        feature_cache: None,
+    };
     let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
     let top_1 = tuned.outcome.progress.best.unwrap().0;
     println!("fine-tuned with a teacher: {top_1}");
@@ -262,7 +296,8 @@ fn tune(module: &Module, data: &Path, out: PathBuf, mode: Mode) -> f64 {
     recipe.epochs = if mode == Mode::Head { 20.0 } else { 2.0 };
     recipe.batch_norm_momentum = 0.9;
     let job = Job::new(data, out, 48, recipe);
-    let options = FineTuneOptions { job, module: module.clone(), mode, feature_cache: None };
+    let (module, freeze) = (module.clone(), Vec::new());
+    let options = FineTuneOptions { job, module, mode, freeze, feature_cache: None };
     let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
     let folder = tuned.module.unwrap();
     let again = Module::load(folder.to_str().unwrap()).unwrap();

@@ -10,7 +10,8 @@ use mobilenet::Module;
 use mobilenet::export::tflite::WeightType;
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
-    AugmentChanges, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score, Tuned,
+    AugmentChanges, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score,
+    Tuned,
 };
 use serde_json::json;
 
@@ -59,9 +60,14 @@ pub(crate) struct FineTune {
     #[arg(long, conflicts_with_all = ["mode", "last_blocks"])]
     full: bool,
 
+    /// Let variables whose names match keep their values; * is any text, ? any character; may be
+    /// given several times
+    #[arg(long, value_name = "GLOB")]
+    freeze: Vec<String>,
+
     /// Train for 8 bits: with weights and activations rounded, to answer as in floats; photos in
     /// folders of any names will do
-    #[arg(long, conflicts_with_all = ["mode", "last_blocks", "full", "feature_cache", "teacher", "names", "find_learning_rate"])]
+    #[arg(long, conflicts_with_all = ["mode", "last_blocks", "full", "freeze", "feature_cache", "teacher", "names", "find_learning_rate"])]
     quantization_aware: bool,
 
     #[command(flatten)]
@@ -114,7 +120,8 @@ struct OldArgs {
     do_fine_tuning: Option<bool>,
 
     /// Let the classifier alone learn
-    #[arg(long = "nodo_fine_tuning", hide = true, conflicts_with = "do_fine_tuning")]
+    #[arg(long = "nodo_fine_tuning", hide = true)]
+    #[arg(conflicts_with_all = ["do_fine_tuning", "full", "mode", "last_blocks"])]
     nodo_fine_tuning: bool,
 
     /// Does nothing
@@ -242,7 +249,13 @@ impl FineTune {
                  nothing; let blocks learn too, with --mode last-blocks:N or full"
             ));
         }
-        Ok(FineTuneOptions { job, module, mode, feature_cache: self.feature_cache.clone() })
+        Ok(FineTuneOptions {
+            job,
+            module,
+            mode,
+            freeze: self.freeze.clone(),
+            feature_cache: self.feature_cache.clone(),
+        })
     }
 
     /// The module, and what it is trained on; `recipe` is the usual one.

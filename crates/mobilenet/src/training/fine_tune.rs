@@ -17,7 +17,7 @@ use super::cut::{BLOCKS, Cut};
 use super::features::{self, FeatureCache};
 use super::job::Job;
 use super::recipe::recipe;
-use super::{export, network};
+use super::{export, freeze, network};
 use crate::builder::MobilenetV1;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
@@ -60,7 +60,13 @@ impl FromStr for Mode {
 ///
 /// let job = Job::new("clothing", "my-module", 192, recipe("head")?);
 /// let module = Module::load("mobilenet_v1_025_192/feature_vector/1.tar.gz")?;
-/// let options = FineTuneOptions { job, module, mode: Mode::Head, feature_cache: None };
+/// let options = FineTuneOptions {
+///     job,
+///     module,
+///     mode: Mode::Head,
+///     freeze: Vec::new(),
+///     feature_cache: None,
+/// };
 /// let tuned = options.train(&mut |_| ControlFlow::Continue(()))?;
 /// # Ok::<(), mobilenet::Error>(())
 /// ```
@@ -72,6 +78,9 @@ pub struct FineTuneOptions {
     pub module: Module,
     /// Which part learns.
     pub mode: Mode,
+    /// Patterns (`*`, `?`) of the names of variables that keep their values. Where more than the
+    /// classifier learns, a new classifier is still trained alone first.
+    pub freeze: Vec<String>,
     /// Where features are kept; `None`: beside the checkpoints.
     pub feature_cache: Option<PathBuf>,
 }
@@ -164,8 +173,10 @@ impl FineTuneOptions {
         labels: &[String],
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<(Network, Option<Features>)> {
+        freeze::check(&self.freeze, &module.saved_model().variable_names())?;
         if self.mode == Mode::Head {
-            let (network, features) = self.head(module, dataset, watch)?;
+            let (mut network, features) = self.head(module, dataset, watch)?;
+            freeze::apply(&self.freeze, &mut network)?;
             return Ok((network, Some(features)));
         }
         self.warmed_up(module, dataset, labels, watch)?;
@@ -175,6 +186,7 @@ impl FineTuneOptions {
             network.frozen = Some(cut.frozen(&network));
             cut.apply(&mut network);
         }
+        freeze::apply(&self.freeze, &mut network)?;
         Ok((network, None))
     }
 
@@ -281,6 +293,9 @@ impl FineTuneOptions {
         let mut settings = job.settings(dataset);
         settings.insert("mode".to_owned(), format!("{:?}", self.mode));
         settings.insert("module".to_owned(), self.module.handle().to_owned());
+        if !self.freeze.is_empty() {
+            settings.insert("freeze".to_owned(), self.freeze.join(" "));
+        }
         let run = Run {
             network,
             options: job.run_options(dataset, labels)?,
@@ -383,8 +398,9 @@ impl FineTuneOptions {
         let network = network::of(module)?;
         let read = |name: &str| network::lookup(&network.variables, name);
         let classes = dataset.classes.len();
-        let score =
-            self.job.on_pictures(samples, |trial| network.inference.score(&read, classes, trial))?;
+        let score = self
+            .job
+            .on_pictures(samples, |trial| network.inference.score(&read, classes, trial))?;
         // Validation images were told of before.
         for (index, reason) in &score.failures {
             if let Some(sample) = dataset.test.get(*index) {

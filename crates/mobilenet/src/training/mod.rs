@@ -10,6 +10,7 @@ mod cut;
 mod export;
 mod features;
 mod fine_tune;
+mod freeze;
 mod job;
 mod network;
 mod quantization_aware;

@@ -58,7 +58,8 @@ pub(super) fn scan(shard: &Path, samples: &mut Vec<Sample>) -> std::io::Result<(
         }
         match extension.to_ascii_lowercase().as_str() {
             "jpg" | "jpeg" | "png" | "webp" => {
-                pending.picture = Some(Source::Part { file: file.clone(), bytes: start..end, name });
+                let bytes = start..end;
+                pending.picture = Some(Source::Part { file: file.clone(), bytes, name });
             }
             "cls" => pending.label = Some(class(&mut entry, &name)?),
             _ => {}
