@@ -13,6 +13,7 @@ macro_rules! commands {
 
         /// What to do.
         #[derive(Debug, Subcommand)]
+        #[allow(clippy::large_enum_variant, reason = "there is one, made once")]
         pub(crate) enum Command {
             $($name($file::$name),)*
         }
