@@ -32,8 +32,7 @@ fn likeliest(photo: &Path) -> Vec<String> {
 #[test]
 fn photos_of_the_repository_are_named() {
     assert!(likeliest(&example("coffee.jpg"))[0].contains("espresso"));
-    let cat = likeliest(&example("cat.jpg"));
-    assert!(cat.iter().any(|label| label.contains("cat")), "{cat:?}");
+    assert!(likeliest(&example("cat.jpg"))[0].contains("tabby"));
 }
 
 #[test]
