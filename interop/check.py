@@ -9,6 +9,7 @@ hand, of real modules in it:
 - converted: what `mobilenet convert` writes runs in TensorFlow, NumPy, safetensors, onnxruntime, LiteRT and
   MediaPipe with the module's own outputs (formats.py), and what Keras and its converters write runs in
   ours (keras_check.py);
+- cached: a module that `mobilenet fetch` downloaded is found by `tensorflow_hub` in our cache (cache.py);
 - embedded: `mobilenet embed` gives the logits that TensorFlow gives, within LOGITS_TOLERANCE;
 - trained: a module that we fine-tuned is trained further by TensorFlow as by us (training.py).
 """
@@ -21,6 +22,7 @@ import sys
 import tarfile
 import tempfile
 
+import cache
 import formats
 import hub
 import keras_check
@@ -54,6 +56,8 @@ def main() -> int:
         for name, folder, images in modules(options.shared, pathlib.Path(scratch)):
             check_rewritten(report, options, name, folder, images)
             check_embedded(report, options, name, folder, images)
+            if name == "tiny":
+                cache.check(report, options.mobilenet, folder, pathlib.Path(scratch))
         keras_check.check(report, options.mobilenet, pathlib.Path(scratch))
         if (options.shared / "golden").is_dir():
             check_formats(report, options, pathlib.Path(scratch))
