@@ -39,6 +39,16 @@ def check(report, mobilenet, train_steps, start: str, scratch: pathlib.Path) -> 
     told = [json.loads(line) for line in done.stdout.splitlines()]
     check_events(report, board, told)
     check_steps(report, train_steps, tuned, scratch)
+    images, _ = batch()
+    answered = scratch / "tuned.npy"
+    flags = ["--signature", "image_classification", scratch / "batch.npy", "--out", answered]
+    command = [mobilenet, "embed", "--offline", "--module", tuned, *flags]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        return report.check("fine-tuned module", False, done.stderr.strip()[-300:])
+    theirs = hub.outputs(tuned, set(), "image_classification", images)["outputs default"]
+    difference = float(np.abs(np.load(answered) - theirs).max())
+    report.check("fine-tuned module", difference <= LOSS_TOLERANCE, f"logits {difference:.1e} from tensorflow_hub's")
 
 
 def check_events(report, board: pathlib.Path, told: list[dict]) -> None:
