@@ -160,3 +160,36 @@ fn impossible_wishes_are_refused_with_what_to_do() {
         assert!(ran.status == 2 && ran.stderr.contains(says), "{flags:?}: {}", ran.stderr);
     }
 }
+
+/// Killed again and again, at moments that nobody chose, and always resumed: the same module.
+#[test]
+fn killed_runs_resume_to_the_same_bytes() {
+    let world = world();
+    let flags =
+        "--data photos --data light.tfrecord --image-size 32 --batch-size 4 --save-every 0 --quiet";
+    for (command, mode) in [("train", "--epochs 6"), ("fine-tune", "--epochs 3 --mode full")] {
+        let flags: Vec<&str> = flags.split(' ').chain(mode.split(' ')).collect();
+        let whole = world.run(&[&[command, "--out", "whole"], &flags[..]].concat());
+        assert_eq!(whole.status, 0, "{}", whole.stderr);
+        let resumed = [&[command, "--out", "torn", "--resume"], &flags[..]].concat();
+        let mut killed = 0;
+        for pause in [20, 60, 120, 250, 400] {
+            let mut child = world.command(&resumed).spawn().unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(pause));
+            killed += u32::from(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert!(killed > 0, "{command} was done before it could be killed");
+        let end = world.run(&resumed);
+        assert_eq!(end.status, 0, "{}", end.stderr);
+        for file in ["saved_model.pb", "variables/variables.data-00000-of-00001"] {
+            let [whole, torn] = ["whole", "torn"]
+                .map(|folder| std::fs::read(world.path(folder).join(file)).unwrap());
+            assert!(whole == torn, "{command}: {file}");
+        }
+        for folder in ["whole", "torn"] {
+            std::fs::remove_dir_all(world.path(folder)).unwrap();
+        }
+    }
+}
