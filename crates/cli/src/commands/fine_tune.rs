@@ -116,7 +116,7 @@ struct OldArgs {
     #[arg(long = "do_fine_tuning", alias = "do-fine-tuning", hide = true)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_parser = BoolishValueParser::new())]
-    #[arg(conflicts_with_all = ["mode", "last_blocks", "quantization_aware"])]
+    #[arg(conflicts_with_all = ["mode", "last_blocks", "full", "quantization_aware"])]
     do_fine_tuning: Option<bool>,
 
     /// Let the classifier alone learn

@@ -108,6 +108,15 @@ pub struct Tuned {
     pub test: Option<Score>,
 }
 
+/// What is trained, and on what.
+struct Ready {
+    dataset: Dataset,
+    labels: Vec<String>,
+    module: HubModule,
+    network: Network,
+    features: Option<Features>,
+}
+
 impl FineTuneOptions {
     /// Trains and writes the module. `watch` hears of everything and may stop the run.
     ///
@@ -117,12 +126,7 @@ impl FineTuneOptions {
     /// cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
         let job = &self.job;
-        self.check()?;
-        let mut dataset = job.dataset()?;
-        let labels = job.labels(&dataset.classes)?;
-        job.class_weights.of(&dataset, &labels)?;
-        let mut module = self.fresh_module(labels.len())?;
-        let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
+        let Ready { dataset, labels, mut module, network, features } = self.ready(watch)?;
         let learning =
             Learning { job, features: features.as_ref(), dataset: &dataset, labels: &labels };
         let outcome = self.with_run(network, learning, |run| run.train(&dataset, watch))?;
@@ -144,15 +148,21 @@ impl FineTuneOptions {
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Curve> {
         let job = &self.job;
-        self.check()?;
-        let mut dataset = job.dataset()?;
-        let labels = job.labels(&dataset.classes)?;
-        job.class_weights.of(&dataset, &labels)?;
-        let mut module = self.fresh_module(labels.len())?;
-        let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
+        let Ready { dataset, labels, network, features, .. } = self.ready(watch)?;
         let learning =
             Learning { job, features: features.as_ref(), dataset: &dataset, labels: &labels };
         self.with_run(network, learning, |run| run.test_learning_rates(&dataset, range, watch))
+    }
+
+    /// All that training wants, from settings that can be.
+    fn ready(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Ready> {
+        self.check()?;
+        let mut dataset = self.job.dataset()?;
+        let labels = self.job.labels(&dataset.classes)?;
+        self.job.class_weights.of(&dataset, &labels)?;
+        let mut module = self.fresh_module(labels.len())?;
+        let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
+        Ok(Ready { dataset, labels, module, network, features })
     }
 
     /// Refuses what cannot be before anything takes time.
