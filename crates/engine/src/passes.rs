@@ -6,6 +6,7 @@
 mod absorb;
 mod dead;
 mod gates;
+mod layers;
 mod pads;
 pub(crate) mod separable;
 
@@ -27,6 +28,7 @@ const FUSIONS: &[(&str, Pass)] = &[
     ("fuse depthwise and pointwise", separable::run),
     ("activations into batch norms that train", gates::forward),
     ("their gates into gradients", gates::backward),
+    ("gradients of a layer in one", layers::run),
 ];
 
 /// Runs every pass.

@@ -11,7 +11,7 @@ use mobilenet_kernels::Activation;
 
 use crate::graph::NodeId;
 use crate::lower::BatchNorm;
-use crate::ops::Geometry;
+use crate::ops::{By, Geometry};
 use crate::steps::Recipe;
 
 /// A value of one program, by position.
@@ -65,6 +65,14 @@ pub(crate) struct Convolution {
     pub(crate) rounded_by: Option<NodeId>,
 }
 
+/// The gradient of a convolution: by its input from filter and slope, or by its filter from input
+/// and slope.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConvolutionGradient {
+    pub(crate) geometry: Geometry,
+    pub(crate) by: By,
+}
+
 /// What a step does; the passes know all but the last, which speaks for itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
@@ -80,6 +88,11 @@ pub(crate) enum Body {
     BatchNormGradient(BatchNorm, Activation),
     /// The slope of an activation's input from that of its output and the output.
     Gate(Activation),
+    /// A gradient of a convolution.
+    ConvolutionGradient(ConvolutionGradient),
+    /// Both gradients of a convolution behind that of the batch norm that follows it: what that
+    /// one reads, then the input and, where its slope is wanted, the filter.
+    LayerGradient(BatchNorm, Activation, Geometry),
     Other(Arc<dyn Recipe>),
 }
 
@@ -157,7 +170,11 @@ impl Body {
     pub(crate) fn separable(&self, inputs: &[&Value]) -> bool {
         match self {
             Self::Other(recipe) => recipe.separable(inputs),
-            Self::BatchNorm(..) | Self::BatchNormGradient(..) | Self::Gate(_) => false,
+            Self::BatchNorm(..)
+            | Self::BatchNormGradient(..)
+            | Self::Gate(_)
+            | Self::ConvolutionGradient(_)
+            | Self::LayerGradient(..) => false,
             _ => inputs.iter().all(|value| value.per_image),
         }
     }

@@ -9,6 +9,7 @@ mod depthwise;
 mod depthwise_input;
 mod depthwise_three;
 mod filter;
+mod layer;
 mod outer;
 mod pointwise;
 pub mod reference;
@@ -19,6 +20,7 @@ pub use batch_norm::{BatchNormGradient, BatchNormGradientScratch, BatchNormSlope
 pub use depthwise::DepthwiseFilterGradient;
 pub use depthwise_input::depthwise_input_gradient;
 pub use filter::FilterGradient;
+pub use layer::{LayerGradient, LayerOperands, LayerScratch, LayerSlopes, LayerSpec};
 pub use pointwise::{activation_gradient, conv2d_input_gradient};
 
 use crate::isa::Isa;
@@ -35,16 +37,16 @@ fn part(index: usize, parts: usize, units: usize) -> std::ops::Range<usize> {
     index * units / parts..(index + 1) * units / parts
 }
 
-/// `output = partial[0] + partial[1] + …`, in this order; `partial` is `[parts, output.len()]`.
-fn add_parts(isa: Isa, pool: &Pool, partial: &[f32], output: &mut [f32]) {
-    let len = output.len();
-    if len == 0 {
+/// `output = partial[0] + partial[1] + …`, in this order; each part begins with the sums that it
+/// gives and is `stride` long.
+fn add_parts(isa: Isa, pool: &Pool, partial: &[f32], stride: usize, output: &mut [f32]) {
+    if output.is_empty() {
         return;
     }
     pool.for_each_chunk(output, 4096, &|index, output| {
         let start = index * 4096;
         output.fill(0.0);
-        for part in partial.chunks_exact(len) {
+        for part in partial.chunks_exact(stride) {
             call(isa, Add { from: &part[start..start + output.len()], to: output });
         }
     });

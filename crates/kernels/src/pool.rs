@@ -161,6 +161,31 @@ impl Pool {
         });
     }
 
+    /// Splits two slices into as many chunks each and calls `body` with both of one index; where
+    /// the first slice ends early, with what there is of it.
+    pub(crate) fn for_each_pair<T: Send, S: Send>(
+        &self,
+        (first, first_chunk): (&mut [T], usize),
+        (second, second_chunk): (&mut [S], usize),
+        body: &(dyn Fn(usize, &mut [T], &mut [S]) + Sync),
+    ) {
+        let (first, second) = (Parts::new(first), Parts::new(second));
+        let second_chunk = second_chunk.max(1);
+        self.for_each(second.len.div_ceil(second_chunk), &|task, _| {
+            let at = |task: usize, chunk: usize, len: usize| {
+                let start = task.saturating_mul(chunk).min(len);
+                (start, chunk.min(len - start))
+            };
+            let (start, length) = at(task, first_chunk, first.len);
+            // SAFETY: chunks of different tasks do not overlap, and each task is given once.
+            let first = unsafe { first.slice(start, length) };
+            let (start, length) = at(task, second_chunk, second.len);
+            // SAFETY: as above.
+            let second = unsafe { second.slice(start, length) };
+            body(task, first, second);
+        });
+    }
+
     /// As [`for_each_chunk_with`](Self::for_each_chunk_with), with `each` values of `scratch`
     /// lent to each thread.
     #[allow(clippy::type_complexity)]

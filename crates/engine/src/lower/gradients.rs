@@ -7,7 +7,7 @@ use mobilenet_kernels::Activation;
 use super::{BatchNorm, Lowering};
 use crate::error::{Error, Result};
 use crate::ops::{By, Geometry, Levels, Range};
-use crate::program::Body;
+use crate::program::{Body, ConvolutionGradient};
 use crate::steps::{self, gradients};
 
 impl Lowering<'_> {
@@ -23,13 +23,22 @@ impl Lowering<'_> {
 
     /// `a^T * dy`: the filter gradient of a pointwise convolution.
     pub(crate) fn product_of_transposed(&mut self, geometry: Geometry) -> Result<()> {
-        self.other(gradients::ConvolutionBackprop { geometry, by: By::Filter }, &[0, 1])
+        self.convolution_gradient(ConvolutionGradient { geometry, by: By::Filter }, [0, 1])
     }
 
     pub(crate) fn convolution_backprop(&mut self, geometry: Geometry, by: By) -> Result<()> {
         let operands = if by == By::Input { [1, 2] } else { [0, 2] };
         self.want_f32(&operands)?;
-        self.other(gradients::ConvolutionBackprop { geometry, by }, &operands)
+        self.convolution_gradient(ConvolutionGradient { geometry, by }, operands)
+    }
+
+    fn convolution_gradient(
+        &mut self,
+        gradient: ConvolutionGradient,
+        operands: [usize; 2],
+    ) -> Result<()> {
+        let inputs = operands.iter().map(|&i| self.input(i)).collect::<Result<_>>()?;
+        self.emit(Body::ConvolutionGradient(gradient), inputs, 1)
     }
 
     pub(crate) fn relu_grad(&mut self, activation: Activation) -> Result<()> {

@@ -293,9 +293,13 @@ fn choose_one(body: &mut Body, site: &Site) -> Result<Arc<dyn Kernel>> {
             Ok(steps::batch_norm(attributes, activation, site))
         }
         &mut Body::BatchNormGradient(attributes, activation) => {
-            Ok(steps::gradients::batch_norm(attributes, activation, site))
+            Ok(steps::batch_norm_gradient(attributes, activation, site))
         }
         &mut Body::Gate(activation) => Ok(steps::gradients::gate(activation, site)),
+        &mut Body::ConvolutionGradient(gradient) => steps::gradients::convolution(gradient, site),
+        &mut Body::LayerGradient(attributes, activation, geometry) => {
+            steps::layer_gradient(attributes, activation, geometry, site)
+        }
         Body::Other(recipe) => recipe.prepare(site),
     }
 }

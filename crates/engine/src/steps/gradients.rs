@@ -9,13 +9,12 @@ use mobilenet_kernels as kernels;
 use mobilenet_kernels::gradients as slopes;
 use mobilenet_kernels::{Activation, Isa};
 
-use super::batch_norm::{scratch_bytes, split_scratch, suffix};
 use super::convolution::window;
 use super::walk::Walk;
 use super::{Call, Kernel, MOST_OPERANDS, Recipe, Site, floats, floats_mut, refused};
 use crate::error::Result;
-use crate::lower;
 use crate::ops::{By, Geometry, Kind};
+use crate::program::ConvolutionGradient;
 
 /// A convolution of input 0 by the weights in input 1.
 #[derive(Clone, Copy, Debug)]
@@ -31,28 +30,20 @@ impl Recipe for ConvolutionAtRun {
     }
 }
 
-/// The gradient of a convolution: by its input from filter and slope, or by its filter from
-/// input and slope.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConvolutionBackprop {
-    pub(crate) geometry: Geometry,
-    pub(crate) by: By,
-}
-
-impl Recipe for ConvolutionBackprop {
-    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        Ok(match (self.by, self.geometry.kind) {
-            (By::Input, _) => Arc::new(At { isa: site.isa, recipe: *self }),
-            (By::Filter, Kind::Full) => {
-                let op = slopes::FilterGradient::new(site.isa, full(&self.geometry));
-                Arc::new(FullFilter { op: op.map_err(refused)?, geometry: self.geometry })
-            }
-            (By::Filter, Kind::Depthwise) => {
-                let op = slopes::DepthwiseFilterGradient::new(site.isa, depthwise(&self.geometry));
-                Arc::new(DepthwiseFilter { op: op.map_err(refused)?, geometry: self.geometry })
-            }
-        })
-    }
+/// The kernel of a convolution's gradient.
+pub(crate) fn convolution(gradient: ConvolutionGradient, site: &Site) -> Result<Arc<dyn Kernel>> {
+    let ConvolutionGradient { geometry, by } = gradient;
+    Ok(match (by, geometry.kind) {
+        (By::Input, _) => Arc::new(At { isa: site.isa, recipe: gradient }),
+        (By::Filter, Kind::Full) => {
+            let op = slopes::FilterGradient::new(site.isa, full(&geometry)).map_err(refused)?;
+            Arc::new(FullFilter { op, geometry })
+        }
+        (By::Filter, Kind::Depthwise) => {
+            let op = slopes::DepthwiseFilterGradient::new(site.isa, depthwise(&geometry));
+            Arc::new(DepthwiseFilter { op: op.map_err(refused)?, geometry })
+        }
+    })
 }
 
 /// A recipe that needs only an instruction set to run.
@@ -62,7 +53,7 @@ struct At<R> {
     recipe: R,
 }
 
-fn full(geometry: &Geometry) -> kernels::Conv2dSpec {
+pub(super) fn full(geometry: &Geometry) -> kernels::Conv2dSpec {
     kernels::Conv2dSpec {
         input: geometry.input,
         outputs: geometry.output[2],
@@ -72,7 +63,7 @@ fn full(geometry: &Geometry) -> kernels::Conv2dSpec {
     }
 }
 
-fn depthwise(geometry: &Geometry) -> kernels::DepthwiseSpec {
+pub(super) fn depthwise(geometry: &Geometry) -> kernels::DepthwiseSpec {
     kernels::DepthwiseSpec {
         input: geometry.input,
         multiplier: geometry.output[2] / geometry.input[2].max(1),
@@ -132,7 +123,7 @@ impl Kernel for At<ConvolutionAtRun> {
     }
 }
 
-impl Kernel for At<ConvolutionBackprop> {
+impl Kernel for At<ConvolutionGradient> {
     fn name(&self) -> String {
         format!("{:?}_backprop_input_f32__{}", self.recipe.geometry.kind, self.isa).to_lowercase()
     }
@@ -218,72 +209,6 @@ impl Kernel for At<Gate> {
         let dx = floats_mut(call.outputs[0])?;
         slopes::activation_gradient(self.isa, call.pool, self.recipe.activation, features, dy, dx);
         Ok(())
-    }
-}
-
-/// The kernel of batch norm's slopes, from slope, input, scale, mean and population variance;
-/// behind an activation's gate also from the shift.
-pub(crate) fn batch_norm(
-    attributes: lower::BatchNorm,
-    activation: Activation,
-    site: &Site,
-) -> Arc<dyn Kernel> {
-    let channels = site.channels(2);
-    let rows = site.input(1).iter().product::<usize>() / channels.max(1);
-    Arc::new(Normalizer { isa: site.isa, attributes, activation, rows, channels })
-}
-
-#[derive(Debug)]
-struct Normalizer {
-    isa: Isa,
-    attributes: lower::BatchNorm,
-    activation: Activation,
-    rows: usize,
-    channels: usize,
-}
-
-impl Normalizer {
-    fn scratch_len(&self) -> [usize; 2] {
-        let [sums, factors] = slopes::BatchNormGradient::scratch_len(self.rows, self.channels);
-        [sums, factors + 2 * self.channels]
-    }
-}
-
-impl Kernel for Normalizer {
-    fn name(&self) -> String {
-        format!("batch_norm_grad{}_f32__{}", suffix(self.activation), self.isa)
-    }
-
-    fn scratch_bytes(&self) -> usize {
-        scratch_bytes(self.scratch_len())
-    }
-
-    fn run(&self, call: &mut Call<'_>) -> Result<()> {
-        let [dy, x, gamma, mean, variance] = [0, 1, 2, 3, 4].map(|i| floats(call.inputs[i]));
-        let (dy, x, gamma, mean, variance) = (dy?, x?, gamma?, mean?, variance?);
-        let gated = self.activation != Activation::None;
-        let beta = if gated { floats(call.inputs[5])? } else { gamma };
-        let (sums, factors) = split_scratch(call.scratch, self.scratch_len()[0])?;
-        let (deviation, factors) = factors.split_at_mut(self.channels.min(factors.len()));
-        let (factor, factors) = factors.split_at_mut(self.channels.min(factors.len()));
-        let epsilon = self.attributes.epsilon;
-        for (c, (variance, gamma)) in variance.iter().zip(gamma).enumerate() {
-            deviation[c] = kernels::normal_factor(1.0, *variance, epsilon);
-            factor[c] = kernels::normal_factor(*gamma, *variance, epsilon);
-        }
-        let op = slopes::BatchNormGradient {
-            mean,
-            inverse_deviation: deviation,
-            factor,
-            beta,
-            activation: self.activation,
-            of_batch: self.attributes.training,
-        };
-        let [dx, dgamma, dbeta, ..] = &mut call.outputs;
-        let mut by =
-            slopes::BatchNormSlopes { gamma: floats_mut(dgamma)?, beta: floats_mut(dbeta)? };
-        let scratch = slopes::BatchNormGradientScratch { sums, factors };
-        op.run(self.isa, call.pool, x, dy, floats_mut(dx)?, &mut by, scratch).map_err(refused)
     }
 }
 

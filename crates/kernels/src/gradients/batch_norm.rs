@@ -15,7 +15,7 @@ const BLOCK: usize = 4096;
 
 /// Rows of a block.
 fn block_rows(channels: usize) -> usize {
-    (BLOCK / channels.max(1)).clamp(8, 256)
+    (BLOCK / channels.max(1)).clamp(8, 128)
 }
 
 /// What batch norm's forward pass knew, one value a channel.
@@ -81,16 +81,36 @@ impl BatchNormGradient<'_> {
         slopes: &mut BatchNormSlopes<'_>,
         scratch: BatchNormGradientScratch<'_>,
     ) -> Result<()> {
+        assert_eq!(x.len(), dx.len(), "x and dx have one shape");
+        let Some(task) = self.reduce(isa, pool, [x, dy], slopes, scratch)? else { return Ok(()) };
+        let block = 4 * block_rows(task.wide) * task.wide;
+        pool.for_each_chunk(dx, block, &|index, dx| {
+            let range = index * block..index * block + dx.len();
+            task.input_slope(&x[range.clone()], &dy[range], dx);
+        });
+        Ok(())
+    }
+
+    /// The slopes of scale and shift, and what yields `dx` of any rows once they are known; nothing
+    /// if there are no values.
+    pub(super) fn reduce<'s>(
+        &self,
+        isa: Isa,
+        pool: &Pool,
+        [x, dy]: [&[f32]; 2],
+        slopes: &mut BatchNormSlopes<'_>,
+        scratch: BatchNormGradientScratch<'s>,
+    ) -> Result<Option<Task<'s>>> {
         let isa = isa.require()?;
         let channels = self.mean.len();
         for vector in [self.inverse_deviation, self.factor, self.beta, slopes.gamma, slopes.beta] {
             check_len("a vector of batch norm", vector, channels)?;
         }
-        assert!(x.len() == dy.len() && x.len() == dx.len(), "x, dy and dx have one shape");
+        assert_eq!(x.len(), dy.len(), "x and dy have one shape");
         if channels == 0 || x.is_empty() {
             slopes.gamma.fill(0.0);
             slopes.beta.fill(0.0);
-            return Ok(());
+            return Ok(None);
         }
         let rows = x.len() / channels;
         assert_eq!(x.len(), rows * channels, "whole rows");
@@ -99,12 +119,10 @@ impl BatchNormGradient<'_> {
         let sums = &mut scratch.sums[..sums];
         let factors = &mut scratch.factors[..factors];
         self.spread(wide, factors);
-        let task = Task { gate: self.activation, wide, factors };
-        task.sum(isa, pool, x, dy, sums);
+        Task { isa, gate: self.activation, wide, factors }.sum(pool, x, dy, sums);
         self.finish_slopes(wide, sums, slopes);
         self.spread_slopes(rows, wide, slopes, factors);
-        Task { gate: self.activation, wide, factors }.input_slope(isa, pool, [x, dy], dx);
-        Ok(())
+        Ok(Some(Task { isa, gate: self.activation, wide, factors }))
     }
 
     /// Mean, scale and shift of each channel, for folded rows.
@@ -153,7 +171,8 @@ impl BatchNormGradient<'_> {
 
 /// Folded rows and their channels' factors.
 #[derive(Clone, Copy)]
-struct Task<'a> {
+pub(super) struct Task<'a> {
+    isa: Isa,
     gate: Activation,
     /// Values of a folded row.
     wide: usize,
@@ -173,7 +192,7 @@ impl Task<'_> {
     }
 
     /// Each part of the rows: sums of `dy` and of `dy * (x - mean)` by channel.
-    fn sum(&self, isa: Isa, pool: &Pool, x: &[f32], dy: &[f32], sums: &mut [f64]) {
+    fn sum(&self, pool: &Pool, x: &[f32], dy: &[f32], sums: &mut [f64]) {
         let block = block_rows(self.wide) * self.wide;
         let blocks = x.len().div_ceil(block);
         let parts = parts(blocks);
@@ -182,21 +201,14 @@ impl Task<'_> {
             for at in part(index, parts, blocks) {
                 let range = at * block..((at + 1) * block).min(x.len());
                 let (x, dy) = (&x[range.clone()], &dy[range]);
-                call(isa, Sums { task: self, x, dy, sums: &mut *sums });
+                call(self.isa, Sums { task: self, x, dy, sums: &mut *sums });
             }
         });
     }
 
-    fn input_slope(&self, isa: Isa, pool: &Pool, [x, dy]: [&[f32]; 2], dx: &mut [f32]) {
-        let block = block_rows(self.wide) * self.wide;
-        pool.for_each_chunk(dx, 4 * block, &|index, dx| {
-            let start = index * 4 * block;
-            for (at, dx) in dx.chunks_mut(block).enumerate() {
-                let range = start + at * block..start + at * block + dx.len();
-                let (x, dy) = (&x[range.clone()], &dy[range]);
-                call(isa, InputSlope { task: self, x, dy, dx });
-            }
-        });
+    /// `dx` of some rows, in the calling thread.
+    pub(super) fn input_slope(&self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+        call(self.isa, InputSlope { task: self, x, dy, dx });
     }
 }
 
@@ -253,76 +265,67 @@ impl Body for Sums<'_, '_> {
         let wide = self.task.wide;
         assert!(self.dy.len() == self.x.len() && self.sums.len() == 2 * wide);
         assert!(self.task.factors.len() >= 5 * wide);
-        for c in (0..wide).step_by(S::LANES) {
-            let count = (wide - c).min(S::LANES);
-            // SAFETY: `c + count <= wide`, every row has `wide` values.
+        let gated = self.task.gate != Activation::None;
+        let mut c = 0;
+        while c < wide {
+            let left = wide - c;
+            // SAFETY: so many channels are left, and every row has `wide` values.
             unsafe {
-                if self.task.gate == Activation::None {
-                    self.columns::<S, false>(simd, c, count);
-                } else {
-                    self.columns::<S, true>(simd, c, count);
+                match (left >= GROUP * S::LANES, gated) {
+                    (true, true) => self.columns::<S, GROUP, true>(simd, c, S::LANES),
+                    (true, false) => self.columns::<S, GROUP, false>(simd, c, S::LANES),
+                    (false, true) => self.columns::<S, 1, true>(simd, c, left.min(S::LANES)),
+                    (false, false) => self.columns::<S, 1, false>(simd, c, left.min(S::LANES)),
                 }
             }
+            c += if left >= GROUP * S::LANES { GROUP * S::LANES } else { S::LANES };
         }
     }
 }
+
+/// Vectors of channels summed side by side, so that memory is read in runs.
+const GROUP: usize = 4;
 
 impl Sums<'_, '_> {
     /// # Safety
-    /// Channels `c..c + count`, at most a vector, exist.
+    /// Channels `c..c + NV * LANES` exist; of a single vector, `c..c + count`.
     #[inline(always)]
-    unsafe fn columns<S: Simd, const GATED: bool>(&mut self, simd: S, c: usize, count: usize) {
-        let wide = self.task.wide;
-        let rows = self.x.len() / wide;
-        let (mut shift, mut scale) = ([0.0; 16], [0.0; 16]);
-        // SAFETY: the caller's promise; no vector is longer than 16 lanes.
-        unsafe {
-            let channel = Channel::load(simd, self.task, c, count);
-            let (x, dy) = (self.x.as_ptr().add(c), self.dy.as_ptr().add(c));
-            let mut sums = TwoSums { shifts: [simd.splat(0.0); 2], scales: [simd.splat(0.0); 2] };
-            for pair in 0..rows / 2 {
-                let at = 2 * pair * wide;
-                sums.add::<S, GATED>(simd, 0, &channel, [x.add(at), dy.add(at)], count);
-                let at = at + wide;
-                sums.add::<S, GATED>(simd, 1, &channel, [x.add(at), dy.add(at)], count);
-            }
-            if rows % 2 == 1 {
-                let at = (rows - 1) * wide;
-                sums.add::<S, GATED>(simd, 0, &channel, [x.add(at), dy.add(at)], count);
-            }
-            simd.store(shift.as_mut_ptr(), simd.add(sums.shifts[0], sums.shifts[1]));
-            simd.store(scale.as_mut_ptr(), simd.add(sums.scales[0], sums.scales[1]));
-        }
-        for lane in 0..count {
-            self.sums[c + lane] += f64::from(shift[lane]);
-            self.sums[wide + c + lane] += f64::from(scale[lane]);
-        }
-    }
-}
-
-/// Two sums each, so that additions do not wait for each other.
-struct TwoSums<V> {
-    shifts: [V; 2],
-    scales: [V; 2],
-}
-
-impl<V: Copy> TwoSums<V> {
-    /// # Safety
-    /// `count` floats, at most a vector, must be readable at both pointers.
-    #[inline(always)]
-    unsafe fn add<S: Simd<V = V>, const GATED: bool>(
+    unsafe fn columns<S: Simd, const NV: usize, const GATED: bool>(
         &mut self,
         simd: S,
-        which: usize,
-        channel: &Channel<V>,
-        [x, dy]: [*const f32; 2],
+        c: usize,
         count: usize,
     ) {
-        // SAFETY: the caller's promise.
-        let (x, dy) = unsafe { (part_of(simd, x, count), part_of(simd, dy, count)) };
-        let (centred, dy) = channel.centre(simd, x, dy, GATED);
-        self.shifts[which] = simd.add(self.shifts[which], dy);
-        self.scales[which] = simd.fma(dy, centred, self.scales[which]);
+        let wide = self.task.wide;
+        let (mut shifts, mut scales) = ([simd.splat(0.0); NV], [simd.splat(0.0); NV]);
+        // SAFETY: the caller's promise; no vector is longer than 16 lanes.
+        unsafe {
+            let channels: [Channel<S::V>; NV] = std::array::from_fn(|vector| {
+                Channel::load(simd, self.task, c + vector * S::LANES, count)
+            });
+            let (x, dy) = (self.x.as_ptr().add(c), self.dy.as_ptr().add(c));
+            for row in 0..self.x.len() / wide {
+                for vector in 0..NV {
+                    let at = row * wide + vector * S::LANES;
+                    let x = part_of(simd, x.add(at), count);
+                    let dy = part_of(simd, dy.add(at), count);
+                    let (centred, dy) = channels[vector].centre(simd, x, dy, GATED);
+                    shifts[vector] = simd.add(shifts[vector], dy);
+                    scales[vector] = simd.fma(dy, centred, scales[vector]);
+                }
+            }
+        }
+        for (vector, (shift, scale)) in shifts.into_iter().zip(scales).enumerate() {
+            let c = c + vector * S::LANES;
+            let mut lanes = [0.0; 16];
+            for (sums, vector) in [(0, shift), (wide, scale)] {
+                // SAFETY: no vector is longer than 16 lanes.
+                unsafe { simd.store(lanes.as_mut_ptr(), vector) };
+                for (sum, lane) in self.sums[sums + c..][..count].iter_mut().zip(lanes) {
+                    *sum += f64::from(lane);
+                }
+            }
+        }
     }
 }
 
@@ -336,23 +339,24 @@ struct InputSlope<'a, 'b> {
 impl Body for InputSlope<'_, '_> {
     type Output = ();
 
-    /// `dx = scale * (dy - mean(dy) - normalised * mean(dy * normalised))`.
+    /// `dx = scale * (dy - mean(dy) - normalised * mean(dy * normalised))`, along the memory.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let wide = self.task.wide;
-        let rows = self.dx.len() / wide;
+        let len = self.dx.len();
         let gated = self.task.gate != Activation::None;
-        assert!(self.x.len() == self.dx.len() && self.dy.len() == self.dx.len());
+        assert!(self.x.len() == len && self.dy.len() == len);
         assert!(self.task.factors.len() >= 5 * wide);
-        for c in (0..wide).step_by(S::LANES) {
-            let count = (wide - c).min(S::LANES);
-            // SAFETY: `c + count <= wide`, every row has `wide` values, every factor too.
-            unsafe {
-                let channel = Channel::load(simd, self.task, c, count);
-                let constant = self.task.factor(simd, 3, c, count);
-                let by_centred = self.task.factor(simd, 4, c, count);
-                for row in 0..rows {
-                    let at = row * wide + c;
+        for row in (0..len).step_by(wide) {
+            // Factors repeat within a folded row, so that part of one is as good.
+            let width = (len - row).min(wide);
+            for c in (0..width).step_by(S::LANES) {
+                let (at, count) = (row + c, (width - c).min(S::LANES));
+                // SAFETY: `at + count <= len`, the length of all three; `c + count <= wide`.
+                unsafe {
+                    let channel = Channel::load(simd, self.task, c, count);
+                    let constant = self.task.factor(simd, 3, c, count);
+                    let by_centred = self.task.factor(simd, 4, c, count);
                     let x = part_of(simd, self.x.as_ptr().add(at), count);
                     let dy = part_of(simd, self.dy.as_ptr().add(at), count);
                     let (centred, dy) = channel.centre(simd, x, dy, gated);

@@ -1,6 +1,8 @@
 //! The slope of a depthwise convolution's filter: TensorFlow's
 //! `DepthwiseConv2dNativeBackpropFilter`.
 
+use std::ops::Range;
+
 use super::depthwise_three::{self, Rows};
 use super::{add_parts, part, parts};
 use crate::depthwise::DepthwiseSpec;
@@ -70,19 +72,32 @@ impl DepthwiseFilterGradient {
         let scratch = &mut scratch[..self.scratch_len(batch)];
         pool.for_each_chunk(scratch, filter.len().max(1), &|index, sums| {
             sums.fill(0.0);
-            let units = part(index, parts, units);
-            if depthwise_three::fits(self.isa, &self.spec, self.output) {
-                return self.images(units, input, dy, sums);
-            }
-            for row in units {
-                call(self.isa, FilterRow { op: self, row, input, dy, sums: &mut *sums });
-            }
+            self.add_rows(part(index, parts, units), input, dy, sums);
         });
-        add_parts(self.isa, pool, scratch, filter);
+        add_parts(self.isa, pool, scratch, filter.len(), filter);
+    }
+
+    /// Adds what rows of output give, counted over all images.
+    pub(super) fn add_rows(&self, rows: Range<usize>, input: &[f32], dy: &[f32], sums: &mut [f32]) {
+        if depthwise_three::fits(self.isa, &self.spec, self.output) {
+            return self.images(rows, input, dy, sums);
+        }
+        for row in rows {
+            call(self.isa, FilterRow { op: self, row, input, dy, sums: &mut *sums });
+        }
+    }
+
+    pub(super) fn spec(&self) -> DepthwiseSpec {
+        self.spec
+    }
+
+    /// Rows of an image's output.
+    pub(super) fn rows(&self) -> usize {
+        self.output[0]
     }
 
     /// Rows of output, counted over all images, image by image.
-    fn images(&self, rows: std::ops::Range<usize>, input: &[f32], dy: &[f32], sums: &mut [f32]) {
+    fn images(&self, rows: Range<usize>, input: &[f32], dy: &[f32], sums: &mut [f32]) {
         let [height, width, channels] = self.output;
         let (image, slopes) =
             (self.spec.input.iter().product::<usize>(), height * width * channels);

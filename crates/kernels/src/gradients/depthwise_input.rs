@@ -53,7 +53,12 @@ pub fn depthwise_input_gradient(
 
 /// The convolution of `dy` that gives `dx` where the stride is 1: taps in reverse order, padded by
 /// what the kernel reaches beyond the forward padding.
-fn turned(isa: Isa, spec: DepthwiseSpec, output: [usize; 3], weights: &[f32]) -> Result<Depthwise> {
+pub(super) fn turned(
+    isa: Isa,
+    spec: DepthwiseSpec,
+    output: [usize; 3],
+    weights: &[f32],
+) -> Result<Depthwise> {
     let Window { kernel, dilation, padding, .. } = spec.window;
     let reach = |axis: usize, pad: usize| ((kernel[axis] - 1) * dilation[axis]).saturating_sub(pad);
     let padding = Padding {
@@ -70,13 +75,14 @@ fn turned(isa: Isa, spec: DepthwiseSpec, output: [usize; 3], weights: &[f32]) ->
 }
 
 /// One row of `dx`: every row of output that saw it, every tap.
-struct InputRow<'a> {
-    spec: &'a DepthwiseSpec,
-    output: [usize; 3],
-    row: usize,
-    weights: &'a [f32],
-    dy: &'a [f32],
-    dx: &'a mut [f32],
+pub(super) struct InputRow<'a> {
+    pub(super) spec: &'a DepthwiseSpec,
+    pub(super) output: [usize; 3],
+    /// Counted over all images.
+    pub(super) row: usize,
+    pub(super) weights: &'a [f32],
+    pub(super) dy: &'a [f32],
+    pub(super) dx: &'a mut [f32],
 }
 
 impl Body for InputRow<'_> {

@@ -75,7 +75,7 @@ impl FilterGradient {
                 units.for_each(|row| self.output_row(row, input, dy, sums));
             }
         });
-        add_parts(self.isa, pool, scratch, filter);
+        add_parts(self.isa, pool, scratch, filter.len(), filter);
     }
 
     /// What the sum is cut along: pixels of a pointwise convolution, else rows of output.
@@ -86,13 +86,32 @@ impl FilterGradient {
 
     fn pixels(&self, pixels: std::ops::Range<usize>, input: &[f32], dy: &[f32], sums: &mut [f32]) {
         let (k, n) = (self.spec.input[2], self.spec.outputs);
-        let block = (BLOCK_BYTES / (4 * (k + n))).clamp(16, 512);
+        let block = self.block();
         for first in pixels.clone().step_by(block) {
-            let rows = block.min(pixels.end - first);
-            let x = &input[first * k..(first + rows) * k];
-            let dy = &dy[first * n..(first + rows) * n];
-            call(self.isa, Outer { x, x_stride: k, k, dy, dy_stride: n, n, rows, out: sums });
+            let last = pixels.end.min(first + block);
+            self.add_pixels(&input[first * k..last * k], &dy[first * n..last * n], sums);
         }
+    }
+
+    /// Pixels of a pointwise convolution that are summed at a time.
+    pub(super) fn block(&self) -> usize {
+        (BLOCK_BYTES / (4 * (self.spec.input[2] + self.spec.outputs)).max(1)).clamp(16, 512)
+    }
+
+    /// Adds what some pixels of a pointwise convolution give.
+    pub(super) fn add_pixels(&self, x: &[f32], dy: &[f32], sums: &mut [f32]) {
+        let (k, n) = (self.spec.input[2], self.spec.outputs);
+        let rows = x.len() / k.max(1);
+        call(self.isa, Outer { x, x_stride: k, k, dy, dy_stride: n, n, rows, out: sums });
+    }
+
+    /// Adds what an image gives.
+    pub(super) fn add_image(&self, input: &[f32], dy: &[f32], sums: &mut [f32]) {
+        (0..self.output[0]).for_each(|row| self.output_row(row, input, dy, sums));
+    }
+
+    pub(super) fn spec(&self) -> Conv2dSpec {
+        self.spec
     }
 
     /// One row of output, row by row of the kernel.

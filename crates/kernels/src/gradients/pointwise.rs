@@ -94,18 +94,20 @@ pub fn conv2d_input_gradient(
         "filter"
     );
     if spec.window.is_pointwise() {
-        let transposed = transpose(filter, channels, spec.outputs);
-        let pointwise =
-            PointwiseSpec { inputs: spec.outputs, outputs: channels, activation: Activation::None };
-        let product = Pointwise::new(isa, pointwise, &transposed, None)?;
-        product.run(pool, batch * height * width, dy, dx);
+        transposed(isa, spec, filter)?.run(pool, batch * height * width, dy, dx);
         return Ok(());
     }
     pool.for_each_chunk(dx, image, &|index, dx| {
-        dx.fill(0.0);
         scatter(&spec, output, filter, &dy[index * slopes..(index + 1) * slopes], dx);
     });
     Ok(())
+}
+
+/// The product that gives `dx` of a pointwise convolution from `dy`.
+pub(super) fn transposed(isa: Isa, spec: Conv2dSpec, filter: &[f32]) -> Result<Pointwise> {
+    let (inputs, outputs) = (spec.outputs, spec.input[2]);
+    let turned = PointwiseSpec { inputs, outputs, activation: Activation::None };
+    Pointwise::new(isa, turned, &transpose(filter, outputs, inputs), None)
 }
 
 fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
@@ -126,7 +128,14 @@ fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 }
 
 /// One image, output by output, tap by tap.
-fn scatter(spec: &Conv2dSpec, output: [usize; 3], filter: &[f32], dy: &[f32], dx: &mut [f32]) {
+pub(super) fn scatter(
+    spec: &Conv2dSpec,
+    output: [usize; 3],
+    filter: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    dx.fill(0.0);
     let [height, width, channels] = spec.input;
     let [_, columns, outputs] = output;
     let window = &spec.window;

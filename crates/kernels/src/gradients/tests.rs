@@ -201,3 +201,105 @@ fn activations() {
         }
     }
 }
+
+/// A layer's slopes in one are those of batch norm and then of the convolution.
+#[test]
+fn layers() {
+    let full = |input: [usize; 3], outputs: usize, kernel: usize, stride: usize| {
+        let window = Window::same([kernel; 2], [stride; 2], [1, 1], [input[0], input[1]]);
+        let activation = Activation::None;
+        LayerSpec::Full(Conv2dSpec { input, outputs, window, affine: None, activation })
+    };
+    let depthwise = |input: [usize; 3], stride: usize| {
+        let window = Window::same([3; 2], [stride; 2], [1, 1], [input[0], input[1]]);
+        let activation = Activation::None;
+        LayerSpec::Depthwise(DepthwiseSpec { input, multiplier: 1, window, activation })
+    };
+    let cases = [
+        full([16, 15, 3], 8, 3, 2),
+        full([12, 10, 8], 16, 1, 1),
+        full([7, 5, 33], 65, 1, 1),
+        full([1, 1, 17], 31, 1, 1),
+        depthwise([12, 12, 8], 1),
+        depthwise([7, 7, 40], 1),
+        depthwise([11, 9, 16], 2),
+        depthwise([2, 2, 33], 2),
+    ];
+    for (spec, batch) in cases.into_iter().flat_map(|spec| [(spec, 1), (spec, 3), (spec, 19)]) {
+        for activation in [Activation::None, Activation::Relu6] {
+            for isa in isas() {
+                layer(isa, spec, batch, activation);
+            }
+        }
+    }
+}
+
+fn layer(isa: Isa, spec: LayerSpec, batch: usize, activation: Activation) {
+    let op = LayerGradient::new(isa, spec).unwrap();
+    let (input, output) = match spec {
+        LayerSpec::Full(spec) => (spec.input, spec.output().unwrap()),
+        LayerSpec::Depthwise(spec) => (spec.input, spec.output().unwrap()),
+    };
+    let channels = output[2];
+    let x = numbers(11, batch * input.iter().product::<usize>());
+    let w = numbers(12, op.filter_len());
+    let y = numbers(13, batch * output.iter().product::<usize>());
+    let dy = numbers(14, y.len());
+    let [mean, factor, beta] = [15, 16, 17].map(|seed| numbers(seed, channels));
+    let deviation = vec![1.5; channels];
+    let norm = BatchNormGradient {
+        mean: &mean,
+        inverse_deviation: &deviation,
+        factor: &factor,
+        beta: &beta,
+        activation,
+        of_batch: true,
+    };
+    let [sums, factors] = BatchNormGradient::scratch_len(y.len() / channels, channels);
+    let on = |pool: &Pool, wants_input: bool| {
+        let mut dx = vec![f32::NAN; if wants_input { x.len() } else { 0 }];
+        let mut slopes = vec![f32::NAN; w.len()];
+        let (mut gamma, mut shift) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+        let of = LayerOperands {
+            input: &x,
+            filter: if wants_input { &w } else { &[] },
+            output: &y,
+            dy: &dy,
+        };
+        let to = LayerSlopes {
+            input: wants_input.then_some(&mut dx[..]),
+            filter: &mut slopes,
+            norm: BatchNormSlopes { gamma: &mut gamma, beta: &mut shift },
+        };
+        let scratch = LayerScratch {
+            norm: BatchNormGradientScratch {
+                sums: &mut vec![f64::NAN; sums],
+                factors: &mut vec![f32::NAN; factors],
+            },
+            parts: &mut vec![f32::NAN; op.scratch_len(batch)],
+        };
+        op.run(pool, batch, &norm, of, to, scratch).unwrap();
+        [slopes, gamma, shift, dx].concat()
+    };
+    let got = on_threads(|pool| on(pool, true));
+    assert_eq!(on_threads(|pool| on(pool, false)), got[..got.len() - x.len()], "without input");
+
+    let pool = Pool::single();
+    let mut between = vec![f32::NAN; y.len()];
+    let (mut gamma, mut shift) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+    let mut slopes = BatchNormSlopes { gamma: &mut gamma, beta: &mut shift };
+    let scratch = BatchNormGradientScratch {
+        sums: &mut vec![f64::NAN; sums],
+        factors: &mut vec![f32::NAN; factors],
+    };
+    norm.run(isa, &pool, &y, &dy, &mut between, &mut slopes, scratch).unwrap();
+    let (dx, dw) = match spec {
+        LayerSpec::Full(spec) => reference::conv2d(spec, &x, &w, &between).unwrap(),
+        LayerSpec::Depthwise(spec) => reference::depthwise(spec, &x, &w, &between).unwrap(),
+    };
+    let what = format!("{isa} {spec:?} {batch} {activation:?}");
+    let (got_slopes, rest) = got.split_at(w.len());
+    close(&format!("{what} filter"), got_slopes, &dw);
+    assert_eq!(rest[..2 * channels], [gamma, shift].concat(), "{what} scale and shift");
+    close(&format!("{what} input"), &rest[2 * channels..], &dx);
+}

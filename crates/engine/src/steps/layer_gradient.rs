@@ -1,0 +1,175 @@
+//! Batch norm backwards, alone or in one with the convolution before it.
+
+use std::sync::Arc;
+
+use mobilenet_kernels::gradients as slopes;
+use mobilenet_kernels::{Activation, Isa, normal_factor};
+
+use super::batch_norm::{scratch_bytes, split_scratch, suffix};
+use super::gradients::{depthwise, full};
+use super::{Call, Kernel, MOST_OPERANDS, Site, floats, floats_mut, refused};
+use crate::error::Result;
+use crate::lower;
+use crate::ops::{Geometry, Kind};
+
+/// The kernel of batch norm's slopes, from slope, input, scale, mean and population variance;
+/// behind an activation's gate also from the shift.
+pub(crate) fn batch_norm_gradient(
+    attributes: lower::BatchNorm,
+    activation: Activation,
+    site: &Site,
+) -> Arc<dyn Kernel> {
+    Arc::new(Alone { isa: site.isa, norm: Norm::new(attributes, activation, site) })
+}
+
+/// The kernel of a layer's slopes: from what batch norm's are from, the convolution's input and,
+/// where the input's slope is wanted, its filter.
+pub(crate) fn layer_gradient(
+    attributes: lower::BatchNorm,
+    activation: Activation,
+    geometry: Geometry,
+    site: &Site,
+) -> Result<Arc<dyn Kernel>> {
+    let spec = match geometry.kind {
+        Kind::Full => slopes::LayerSpec::Full(full(&geometry)),
+        Kind::Depthwise => slopes::LayerSpec::Depthwise(depthwise(&geometry)),
+    };
+    let norm = Norm::new(attributes, activation, site);
+    let op = slopes::LayerGradient::new(site.isa, spec).map_err(refused)?;
+    let wants_input = site.inputs.len() > norm.operands() + 1;
+    Ok(Arc::new(Layer { isa: site.isa, norm, op, geometry, wants_input }))
+}
+
+/// What both have in common.
+#[derive(Debug)]
+struct Norm {
+    attributes: lower::BatchNorm,
+    activation: Activation,
+    rows: usize,
+    channels: usize,
+}
+
+impl Norm {
+    fn new(attributes: lower::BatchNorm, activation: Activation, site: &Site) -> Self {
+        let channels = site.channels(2);
+        let rows = site.input(1).iter().product::<usize>() / channels.max(1);
+        Self { attributes, activation, rows, channels }
+    }
+
+    fn is_gated(&self) -> bool {
+        self.activation != Activation::None
+    }
+
+    /// How many inputs are batch norm's.
+    fn operands(&self) -> usize {
+        if self.is_gated() { 6 } else { 5 }
+    }
+
+    fn scratch_len(&self) -> [usize; 2] {
+        let [sums, factors] = slopes::BatchNormGradient::scratch_len(self.rows, self.channels);
+        [sums, factors + 2 * self.channels]
+    }
+
+    /// What batch norm knew, and its scratch memory with whatever else there is behind it.
+    #[allow(clippy::type_complexity, reason = "three views of two arguments")]
+    fn of<'a>(
+        &self,
+        inputs: &[&'a [u8]; MOST_OPERANDS],
+        scratch: &'a mut [u8],
+    ) -> Result<(slopes::BatchNormGradient<'a>, slopes::BatchNormGradientScratch<'a>, &'a mut [f32])>
+    {
+        let [gamma, mean, variance] = [2, 3, 4].map(|i| floats(inputs[i]));
+        let (gamma, mean, variance) = (gamma?, mean?, variance?);
+        let beta = if self.is_gated() { floats(inputs[5])? } else { gamma };
+        let [doubles, floats] = self.scratch_len();
+        let (sums, own) = split_scratch(scratch, doubles)?;
+        let (own, rest) = own.split_at_mut(floats.min(own.len()));
+        let (deviation, own) = own.split_at_mut(self.channels.min(own.len()));
+        let (factor, factors) = own.split_at_mut(self.channels.min(own.len()));
+        let epsilon = self.attributes.epsilon;
+        for (c, (variance, gamma)) in variance.iter().zip(gamma).enumerate() {
+            deviation[c] = normal_factor(1.0, *variance, epsilon);
+            factor[c] = normal_factor(*gamma, *variance, epsilon);
+        }
+        let gradient = slopes::BatchNormGradient {
+            mean,
+            inverse_deviation: deviation,
+            factor,
+            beta,
+            activation: self.activation,
+            of_batch: self.attributes.training,
+        };
+        Ok((gradient, slopes::BatchNormGradientScratch { sums, factors }, rest))
+    }
+}
+
+#[derive(Debug)]
+struct Alone {
+    isa: Isa,
+    norm: Norm,
+}
+
+impl Kernel for Alone {
+    fn name(&self) -> String {
+        format!("batch_norm_grad{}_f32__{}", suffix(self.norm.activation), self.isa)
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        scratch_bytes(self.norm.scratch_len())
+    }
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (dy, x) = (floats(call.inputs[0])?, floats(call.inputs[1])?);
+        let (gradient, scratch, _) = self.norm.of(&call.inputs, call.scratch)?;
+        let [dx, gamma, beta, ..] = &mut call.outputs;
+        let dx = floats_mut(dx)?;
+        let mut by = slopes::BatchNormSlopes { gamma: floats_mut(gamma)?, beta: floats_mut(beta)? };
+        gradient.run(self.isa, call.pool, x, dy, dx, &mut by, scratch).map_err(refused)
+    }
+}
+
+#[derive(Debug)]
+struct Layer {
+    isa: Isa,
+    norm: Norm,
+    op: slopes::LayerGradient,
+    geometry: Geometry,
+    wants_input: bool,
+}
+
+impl Kernel for Layer {
+    fn name(&self) -> String {
+        let (kind, suffix) = (self.geometry.kind, suffix(self.norm.activation));
+        format!("{kind:?}_layer_grad{suffix}_f32__{}", self.isa).to_lowercase()
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        let [doubles, floats] = self.norm.scratch_len();
+        let parts = self.op.scratch_len(self.geometry.images);
+        scratch_bytes([doubles, floats.saturating_add(parts)])
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        let products = if self.wants_input { 2 } else { 1 };
+        products * self.geometry.multiply_adds() * self.geometry.images as u64
+    }
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (dy, output) = (floats(call.inputs[0])?, floats(call.inputs[1])?);
+        let [input, filter] = [0, 1].map(|i| floats(call.inputs[self.norm.operands() + i]));
+        let filter = if self.wants_input { filter? } else { &[] };
+        let (gradient, norm, parts) = self.norm.of(&call.inputs, call.scratch)?;
+        let [gamma, beta, slopes, dx, ..] = &mut call.outputs;
+        let norm_slopes =
+            slopes::BatchNormSlopes { gamma: floats_mut(gamma)?, beta: floats_mut(beta)? };
+        let to = slopes::LayerSlopes {
+            input: if self.wants_input { Some(floats_mut(dx)?) } else { None },
+            filter: floats_mut(slopes)?,
+            norm: norm_slopes,
+        };
+        let of = slopes::LayerOperands { input: input?, filter, output, dy };
+        let scratch = slopes::LayerScratch { norm, parts };
+        let images = self.geometry.images;
+        self.op.run(call.pool, images, &gradient, of, to, scratch).map_err(refused)
+    }
+}
