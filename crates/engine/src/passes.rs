@@ -28,7 +28,9 @@ const FUSIONS: &[(&str, Pass)] = &[
     ("fuse depthwise and pointwise", separable::run),
     ("activations into batch norms that train", gates::forward),
     ("their gates into gradients", gates::backward),
-    ("gradients of a layer in one", layers::run),
+    ("gradients of a layer in one", layers::backward),
+    ("batch norms applied where they are read", layers::norms),
+    ("statistics taken where their input is written", layers::statistics),
 ];
 
 /// Runs every pass.

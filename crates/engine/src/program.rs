@@ -73,6 +73,42 @@ pub(crate) struct ConvolutionGradient {
     pub(crate) by: By,
 }
 
+/// A convolution of input 0 by the weights in input 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConvolutionAtRun {
+    pub(crate) geometry: Geometry,
+    /// The weights are a matrix `[outputs, inputs]`.
+    pub(crate) transposed: bool,
+}
+
+/// A batch norm, and the activation behind it, that whoever reads it applies. Mean, variance,
+/// scale and shift are the last four inputs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before {
+    pub(crate) epsilon: f32,
+    pub(crate) activation: Activation,
+}
+
+/// A convolution of input 0 by the weights in input 1, behind a batch norm if there is one.
+/// Outputs are its own and, if wanted, those of batch norm for its statistics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layer {
+    pub(crate) geometry: Geometry,
+    pub(crate) before: Option<Before>,
+    pub(crate) statistics: bool,
+}
+
+/// Inputs are those of batch norm's gradient, then the convolution's input, its filter where the
+/// slope of that input is wanted, and those of what is applied to that input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayerGradient {
+    pub(crate) norm: BatchNorm,
+    pub(crate) activation: Activation,
+    pub(crate) geometry: Geometry,
+    pub(crate) wants_input: bool,
+    pub(crate) before: Option<Before>,
+}
+
 /// What a step does; the passes know all but the last, which speaks for itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
@@ -90,9 +126,14 @@ pub(crate) enum Body {
     Gate(Activation),
     /// A gradient of a convolution.
     ConvolutionGradient(ConvolutionGradient),
-    /// Both gradients of a convolution behind that of the batch norm that follows it: what that
-    /// one reads, then the input and, where its slope is wanted, the filter.
-    LayerGradient(BatchNorm, Activation, Geometry),
+    /// Mean and variance of the batch alone, for a batch norm that is applied where it is read.
+    BatchStatistics(BatchNorm),
+    /// A convolution whose weights change.
+    ConvolutionAtRun(ConvolutionAtRun),
+    /// The same between two batch norms.
+    Layer(Layer),
+    /// Both gradients of a convolution behind that of the batch norm that follows it.
+    LayerGradient(LayerGradient),
     Other(Arc<dyn Recipe>),
 }
 
@@ -173,8 +214,11 @@ impl Body {
             Self::BatchNorm(..)
             | Self::BatchNormGradient(..)
             | Self::Gate(_)
+            | Self::BatchStatistics(_)
+            | Self::ConvolutionAtRun(_)
             | Self::ConvolutionGradient(_)
-            | Self::LayerGradient(..) => false,
+            | Self::Layer(_)
+            | Self::LayerGradient(_) => false,
             _ => inputs.iter().all(|value| value.per_image),
         }
     }

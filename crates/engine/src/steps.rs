@@ -12,6 +12,7 @@ mod elementwise;
 mod fake_quant;
 pub(crate) mod gradients;
 pub(crate) mod int8;
+mod layer;
 mod layer_gradient;
 mod pad;
 mod pool;
@@ -30,11 +31,12 @@ use crate::program::Value;
 
 pub(crate) use affine::affine;
 pub(crate) use assign::Assign;
-pub(crate) use batch_norm::batch_norm;
+pub(crate) use batch_norm::{batch_norm, batch_statistics};
 pub(crate) use convolution::{convolution, folded as folded_weights, separable};
 pub(crate) use copy::Copy;
 pub(crate) use elementwise::{Binary, Select, Unary};
 pub(crate) use fake_quant::FakeQuant;
+pub(crate) use layer::layer;
 pub(crate) use layer_gradient::{batch_norm_gradient, layer_gradient};
 pub(crate) use pad::Pad;
 pub(crate) use pool::Pooling;
@@ -43,7 +45,7 @@ pub(crate) use reduce::{L2Loss, Reduce};
 pub(crate) use softmax::Softmax;
 
 /// Most inputs, and most outputs, of a step.
-pub(crate) const MOST_OPERANDS: usize = 8;
+pub(crate) const MOST_OPERANDS: usize = 12;
 
 /// A step before its shapes and instruction set are settled.
 pub(crate) trait Recipe: Debug + Send + Sync {

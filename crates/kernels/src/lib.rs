@@ -15,6 +15,7 @@ pub mod family;
 pub mod gradients;
 pub mod int8;
 mod isa;
+mod layer;
 mod normalize;
 pub mod peak;
 mod pointwise;
@@ -36,9 +37,10 @@ pub use depthwise::{Depthwise, DepthwiseSpec};
 pub use elementwise::{Binary, BinaryOp, UnaryOp, unary};
 pub use error::{Error, ErrorKind, Result};
 pub use isa::Isa;
+pub use layer::{Layer, LayerInput, LayerOutput, LayerSpec};
 pub use normalize::{
-    BatchNormOutput, BatchNormScratch, BatchNormSpec, batch_norm_train, normal_factor, normalize,
-    scale_shift,
+    BatchNormOutput, BatchNormScratch, BatchNormSpec, Normalization, batch_norm_train,
+    batch_statistics, normal_factor, normalize, scale_shift,
 };
 pub use pointwise::{Pointwise, PointwiseSpec};
 pub use pool::{Active, Pool};

@@ -1,6 +1,6 @@
 //! Scale and shift of each channel, and batch normalisation in training mode.
 
-use crate::error::Error;
+use crate::error::{Error, Result, check_len};
 use crate::isa::Isa;
 use crate::pool::Pool;
 use crate::simd::{self, Body, Simd};
@@ -107,12 +107,16 @@ impl Body for ScaleShift<'_> {
         let (low, high) = self.activation.bounds();
         let (low, high) = (simd.splat(low), simd.splat(high));
         let minus = simd.splat(-1.0);
-        let rows = self.output.chunks_exact_mut(channels).zip(self.input.chunks_exact(channels));
+        assert!(self.input.len() == self.output.len() && self.shift.len() == channels);
+        assert!(self.center.is_none_or(|center| center.len() == channels));
+        // The last may be part of a row: factors that repeat are as good for it.
+        let rows = self.output.chunks_mut(channels).zip(self.input.chunks(channels));
         for (to, from) in rows {
-            for c in (0..channels).step_by(S::LANES) {
-                let count = (channels - c).min(S::LANES);
-                // SAFETY: `c + count <= channels`, the length of all of these (checked by
-                // `scale_rows`).
+            let width = to.len();
+            for c in (0..width).step_by(S::LANES) {
+                let count = (width - c).min(S::LANES);
+                // SAFETY: `c + count <= width`, the length of both rows and at most that of the
+                // factors.
                 unsafe {
                     let mut x = part(simd, from.as_ptr().add(c), count);
                     if let Some(center) = self.center {
@@ -204,11 +208,67 @@ impl BatchNormSpec {
         (index * each).min(rows)..((index + 1) * each).min(rows)
     }
 
-    fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<()> {
         if self.rows == 0 || self.channels == 0 {
             return Err(Error::geometry("batch normalisation of nothing"));
         }
         Ok(())
+    }
+}
+
+/// Batch norm whose statistics are known and the activation behind it, for strips of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Normalization<'a> {
+    activation: Activation,
+    /// `[3, wide]`: mean, scale and shift, again and again where a vector holds several pixels.
+    factors: &'a [f32],
+}
+
+impl<'a> Normalization<'a> {
+    /// Floats of scratch that its factors take.
+    pub fn scratch_len(channels: usize) -> usize {
+        3 * channels * folded(0, channels)
+    }
+
+    /// From mean, population variance, scale and shift of each channel.
+    ///
+    /// # Errors
+    /// Vectors of unequal length.
+    ///
+    /// # Panics
+    /// If `factors` is shorter than [`scratch_len`](Self::scratch_len) says.
+    pub fn new(
+        (activation, epsilon): (Activation, f32),
+        [mean, variance, gamma, beta]: [&[f32]; 4],
+        factors: &'a mut [f32],
+    ) -> Result<Self> {
+        let channels = mean.len();
+        for vector in [variance, gamma, beta] {
+            check_len("a vector of batch norm", vector, channels)?;
+        }
+        let factors = &mut factors[..Self::scratch_len(channels)];
+        let (to_mean, rest) = factors.split_at_mut(factors.len() / 3);
+        let (scale, shift) = rest.split_at_mut(rest.len() / 2);
+        for (scale, (gamma, variance)) in scale.iter_mut().zip(gamma.iter().zip(variance)) {
+            *scale = normal_factor(*gamma, *variance, epsilon);
+        }
+        let (first, rest) = scale.split_at_mut(channels);
+        repeat(first, rest);
+        repeat(mean, to_mean);
+        repeat(beta, shift);
+        Ok(Self { activation, factors })
+    }
+
+    /// Whole rows, in the calling thread.
+    pub(crate) fn apply(&self, isa: Isa, input: &[f32], output: &mut [f32]) {
+        let wide = self.factors.len() / 3;
+        if wide == 0 {
+            return;
+        }
+        let (center, rest) = self.factors.split_at(wide);
+        let (scale, shift) = rest.split_at(wide);
+        let (center, activation) = (Some(center), self.activation);
+        simd::call(isa, ScaleShift { scale, shift, center, activation, input, output });
     }
 }
 
@@ -246,20 +306,14 @@ pub fn batch_norm_train(
     (gamma, beta): (&[f32], &[f32]),
     to: BatchNormOutput<'_>,
     scratch: BatchNormScratch<'_>,
-) -> Result<(), Error> {
+) -> Result<()> {
     spec.check()?;
     let BatchNormSpec { rows, channels, epsilon, activation } = spec;
     assert_eq!(input.len(), rows * channels, "batch norm input");
     assert_eq!(to.output.len(), input.len(), "batch norm output");
     assert!([gamma.len(), beta.len(), to.mean.len(), to.variance.len()] == [channels; 4]);
     let wide = channels * spec.folds();
-    let moments = &mut scratch.moments[..2 * PARTS * wide];
-    pool.for_each_chunk(moments, 2 * wide, &|index, moments| {
-        let rows = spec.part(index);
-        let input = &input[rows.start * wide..rows.end * wide];
-        simd::call(isa, Moments { input, moments });
-    });
-    combine(spec, moments, to.mean, to.variance);
+    batch_statistics(isa, pool, spec, input, [to.mean, to.variance], scratch.moments)?;
     let (mean, rest) = scratch.factors.split_at_mut(wide);
     let (scale, rest) = rest.split_at_mut(wide);
     let shift = &mut rest[..wide];
@@ -274,11 +328,42 @@ pub fn batch_norm_train(
     Ok(())
 }
 
+/// Mean and population variance of each channel of `input`, `[rows, channels]`; `moments` is the
+/// first slice of [`BatchNormSpec::scratch_len`].
+///
+/// # Errors
+/// No rows or no channels.
+///
+/// # Panics
+/// If a slice does not fit `spec`.
+pub fn batch_statistics(
+    isa: Isa,
+    pool: &Pool,
+    spec: BatchNormSpec,
+    input: &[f32],
+    [mean, variance]: [&mut [f32]; 2],
+    moments: &mut [f64],
+) -> Result<()> {
+    spec.check()?;
+    assert_eq!(input.len(), spec.rows * spec.channels, "batch norm input");
+    let wide = spec.channels * spec.folds();
+    let moments = &mut moments[..2 * PARTS * wide];
+    pool.for_each_chunk(moments, 2 * wide, &|index, moments| {
+        let rows = spec.part(index);
+        let input = &input[rows.start * wide..rows.end * wide];
+        simd::call(isa, Moments { input, known: 0, moments });
+    });
+    combine(moments, wide, |part| spec.part(part).len(), [mean, variance]);
+    Ok(())
+}
+
 /// Mean and sum of squared differences from it, of some rows, block by block.
-struct Moments<'a> {
-    input: &'a [f32],
+pub(crate) struct Moments<'a> {
+    pub(crate) input: &'a [f32],
+    /// Rows before these that `moments` are of; where there are none, it is not read.
+    pub(crate) known: usize,
     /// `[2, channels]`.
-    moments: &'a mut [f64],
+    pub(crate) moments: &'a mut [f64],
 }
 
 impl Body for Moments<'_> {
@@ -288,11 +373,13 @@ impl Body for Moments<'_> {
     fn run<S: Simd>(self, simd: S) {
         let channels = self.moments.len() / 2;
         let (means, squares) = self.moments.split_at_mut(channels);
-        means.fill(0.0);
-        squares.fill(0.0);
         let rows = self.input.len() / channels;
-        let Some(first) = self.input.get(..channels) else { return };
-        means.iter_mut().zip(first).for_each(|(mean, x)| *mean = f64::from(*x));
+        if self.known == 0 {
+            means.fill(0.0);
+            squares.fill(0.0);
+            let Some(first) = self.input.get(..channels) else { return };
+            means.iter_mut().zip(first).for_each(|(mean, x)| *mean = f64::from(*x));
+        }
         for start in (0..rows).step_by(BLOCK_ROWS) {
             let end = (start + BLOCK_ROWS).min(rows);
             let block = &self.input[start * channels..end * channels];
@@ -300,7 +387,7 @@ impl Body for Moments<'_> {
                 let count = (channels - c).min(S::LANES);
                 let known = (&mut means[c..c + count], &mut squares[c..c + count]);
                 // SAFETY: every row of the block has `c + count` values.
-                unsafe { add_block(simd, block, channels, c, start, known) };
+                unsafe { add_block(simd, block, channels, c, self.known + start, known) };
             }
         }
     }
@@ -358,19 +445,25 @@ unsafe fn add_block<S: Simd>(
     }
 }
 
-/// Mean and population variance of all rows from those of the parts and of folded rows.
-fn combine(spec: BatchNormSpec, parts: &[f64], mean: &mut [f32], variance: &mut [f32]) {
-    let (channels, folds) = (spec.channels, spec.folds());
-    let wide = channels * folds;
-    let rows = spec.rows as f64;
+/// Mean and population variance of all rows from the moments of parts, each `[2, wide]` of so many
+/// folded rows.
+pub(crate) fn combine(
+    moments: &[f64],
+    wide: usize,
+    rows_of: impl Fn(usize) -> usize,
+    [mean, variance]: [&mut [f32]; 2],
+) {
+    let channels = mean.len();
+    let parts = || moments.chunks_exact((2 * wide).max(1)).enumerate();
+    let rows = parts().map(|(i, _)| rows_of(i)).sum::<usize>() * (wide / channels.max(1));
+    let rows = rows as f64;
     for c in 0..channels {
         let pieces = || {
-            (0..PARTS).flat_map(|i| (0..folds).map(move |fold| (i, fold * channels + c))).map(
-                |(i, lane)| {
-                    let moments = &parts[2 * i * wide..];
-                    (spec.part(i).len() as f64, moments[lane], moments[wide + lane])
-                },
-            )
+            parts().flat_map(|(i, moments)| {
+                let size = rows_of(i) as f64;
+                let lanes = (c..wide).step_by(channels);
+                lanes.map(move |lane| (size, moments[lane], moments[wide + lane]))
+            })
         };
         let total = pieces().map(|(size, mean, _)| size * mean).sum::<f64>() / rows;
         let squares = pieces().map(|(size, mean, inner)| inner + size * (mean - total).powi(2));

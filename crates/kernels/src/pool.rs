@@ -161,28 +161,27 @@ impl Pool {
         });
     }
 
-    /// Splits two slices into as many chunks each and calls `body` with both of one index; where
-    /// the first slice ends early, with what there is of it.
-    pub(crate) fn for_each_pair<T: Send, S: Send>(
+    /// Splits three slices into chunks and calls `body` with those of one index, as many times as
+    /// the third has chunks; where another ends early, with what there is of it.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn for_each_triple<A: Send, B: Send, C: Send>(
         &self,
-        (first, first_chunk): (&mut [T], usize),
-        (second, second_chunk): (&mut [S], usize),
-        body: &(dyn Fn(usize, &mut [T], &mut [S]) + Sync),
+        (first, first_chunk): (&mut [A], usize),
+        (second, second_chunk): (&mut [B], usize),
+        (third, third_chunk): (&mut [C], usize),
+        body: &(dyn Fn(usize, &mut [A], &mut [B], &mut [C]) + Sync),
     ) {
-        let (first, second) = (Parts::new(first), Parts::new(second));
-        let second_chunk = second_chunk.max(1);
-        self.for_each(second.len.div_ceil(second_chunk), &|task, _| {
-            let at = |task: usize, chunk: usize, len: usize| {
-                let start = task.saturating_mul(chunk).min(len);
-                (start, chunk.min(len - start))
+        let (first, second, third) = (Parts::new(first), Parts::new(second), Parts::new(third));
+        self.for_each(third.len.div_ceil(third_chunk.max(1)), &|task, _| {
+            // SAFETY: each task is given to one call, and chunks of different tasks do not overlap.
+            let (first, second, third) = unsafe {
+                (
+                    first.chunk(task, first_chunk),
+                    second.chunk(task, second_chunk),
+                    third.chunk(task, third_chunk),
+                )
             };
-            let (start, length) = at(task, first_chunk, first.len);
-            // SAFETY: chunks of different tasks do not overlap, and each task is given once.
-            let first = unsafe { first.slice(start, length) };
-            let (start, length) = at(task, second_chunk, second.len);
-            // SAFETY: as above.
-            let second = unsafe { second.slice(start, length) };
-            body(task, first, second);
+            body(task, first, second, third);
         });
     }
 
@@ -238,6 +237,19 @@ impl<'a, T> Parts<'a, T> {
         assert!(start <= self.len && len <= self.len - start, "part outside the slice");
         // SAFETY: inside the borrowed slice by the assert; disjoint by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
+    }
+}
+
+impl<T> Parts<'_, T> {
+    /// Chunk `index` of so many elements, or what there is of it.
+    ///
+    /// # Safety
+    /// As for [`slice`](Self::slice).
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn chunk(&self, index: usize, chunk: usize) -> &mut [T] {
+        let start = index.saturating_mul(chunk).min(self.len);
+        // SAFETY: the caller's promise.
+        unsafe { self.slice(start, chunk.min(self.len - start)) }
     }
 }
 

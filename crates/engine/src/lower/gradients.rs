@@ -7,18 +7,24 @@ use mobilenet_kernels::Activation;
 use super::{BatchNorm, Lowering};
 use crate::error::{Error, Result};
 use crate::ops::{By, Geometry, Levels, Range};
-use crate::program::{Body, ConvolutionGradient};
+use crate::program::{Body, ConvolutionAtRun, ConvolutionGradient};
 use crate::steps::{self, gradients};
 
 impl Lowering<'_> {
     /// A convolution whose weights are computed, or change, at run time.
     pub(crate) fn convolution_at_run(&mut self, geometry: Geometry) -> Result<()> {
-        self.other(gradients::ConvolutionAtRun { geometry, transposed: false }, &[0, 1])
+        self.product_at_run(ConvolutionAtRun { geometry, transposed: false })
     }
 
     /// `dy [rows, columns] * b^T`, `b [inner, columns]`.
     pub(crate) fn product_with_transposed(&mut self, geometry: Geometry) -> Result<()> {
-        self.other(gradients::ConvolutionAtRun { geometry, transposed: true }, &[0, 1])
+        self.product_at_run(ConvolutionAtRun { geometry, transposed: true })
+    }
+
+    fn product_at_run(&mut self, convolution: ConvolutionAtRun) -> Result<()> {
+        let inputs = [0, 1].map(|i| self.input(i));
+        let inputs = inputs.into_iter().collect::<Result<_>>()?;
+        self.emit(Body::ConvolutionAtRun(convolution), inputs, 1)
     }
 
     /// `a^T * dy`: the filter gradient of a pointwise convolution.

@@ -1,12 +1,18 @@
-//! The gradient of batch norm and both gradients of the convolution before it become one step,
-//! which keeps what flows between them in cache.
+//! Layers in training: steps between which large tensors flow become one, which keeps those in
+//! cache.
+//!
+//! A batch norm is applied where its output is read, by the convolution behind it and by that
+//! one's gradient; its statistics are taken where its input is written. The gradient of batch norm
+//! and both gradients of the convolution before it are one step.
 
 use super::sweep;
-use crate::ops::By;
-use crate::program::{Body, ConvolutionGradient, Program, ValueId};
+use crate::ops::{By, Geometry, Kind};
+use crate::program::{
+    Before, Body, ConvolutionAtRun, ConvolutionGradient, Layer, LayerGradient, Program, ValueId,
+};
 
-/// See the module.
-pub(super) fn run(program: &mut Program) {
+/// Gradients of a layer in one.
+pub(super) fn backward(program: &mut Program) {
     let (uses, producers) = (program.uses(), program.producers());
     let mut dead = vec![false; program.steps.len()];
     for i in 0..program.steps.len() {
@@ -38,7 +44,13 @@ pub(super) fn run(program: &mut Program) {
             dead[gradient] = true;
         }
         let step = &mut program.steps[i];
-        step.body = Body::LayerGradient(attributes, activation, geometry);
+        step.body = Body::LayerGradient(LayerGradient {
+            norm: attributes,
+            activation,
+            geometry,
+            wants_input: input.is_some(),
+            before: None,
+        });
         step.inputs.extend(read);
         step.outputs = written;
         step.sources = sources;
@@ -46,12 +58,95 @@ pub(super) fn run(program: &mut Program) {
     sweep(program, &dead);
 }
 
+/// Batch norms applied where they are read.
+pub(super) fn norms(program: &mut Program) {
+    let uses = program.uses();
+    for i in 0..program.steps.len() {
+        let Body::BatchNorm(attributes, activation) = program.steps[i].body else { continue };
+        let (Some(&y), 5, true) =
+            (program.steps[i].outputs.first(), program.steps[i].outputs.len(), attributes.training)
+        else {
+            continue;
+        };
+        let readers: Vec<usize> = (i + 1..program.steps.len())
+            .filter(|&at| applies(&program.steps[at].body, &program.steps[at].inputs, y))
+            .collect();
+        if readers.is_empty() || readers.len() != uses[y.0] {
+            continue;
+        }
+        let norm = &mut program.steps[i];
+        norm.body = Body::BatchStatistics(attributes);
+        norm.outputs.remove(0);
+        let x = norm.inputs[0];
+        let operands = [norm.outputs[2], norm.outputs[3], norm.inputs[1], norm.inputs[2]];
+        norm.inputs.truncate(1);
+        let before = Some(Before { epsilon: attributes.epsilon, activation });
+        for reader in readers {
+            let step = &mut program.steps[reader];
+            match &mut step.body {
+                Body::LayerGradient(gradient) => gradient.before = before,
+                body => {
+                    let Body::ConvolutionAtRun(ConvolutionAtRun { geometry, .. }) = *body else {
+                        continue;
+                    };
+                    *body = Body::Layer(Layer { geometry, before, statistics: false });
+                }
+            }
+            step.inputs.iter_mut().filter(|input| **input == y).for_each(|input| *input = x);
+            step.inputs.extend(operands);
+        }
+    }
+}
+
+/// Whether a step reads `y` once, as the input of a convolution that can apply what made it.
+fn applies(body: &Body, inputs: &[ValueId], y: ValueId) -> bool {
+    let at = match body {
+        Body::ConvolutionAtRun(convolution) if is_layer(convolution) => 0,
+        // What batch norm's gradient reads comes first.
+        Body::LayerGradient(gradient) if gradient.before.is_none() => {
+            inputs.len().saturating_sub(1 + usize::from(gradient.wants_input))
+        }
+        _ => return false,
+    };
+    inputs.get(at) == Some(&y) && inputs.iter().filter(|&&input| input == y).count() == 1
+}
+
+/// Whether the kernels have it as a layer.
+fn is_layer(convolution: &ConvolutionAtRun) -> bool {
+    let geometry = &convolution.geometry;
+    let pointwise =
+        geometry.kernel == [1, 1] && geometry.strides == [1, 1] && geometry.pads == [[0, 0]; 2];
+    !convolution.transposed && (geometry.kind == Kind::Depthwise || pointwise)
+}
+
+/// Statistics taken where their input is written.
+pub(super) fn statistics(program: &mut Program) {
+    let producers = program.producers();
+    let mut dead = vec![false; program.steps.len()];
+    for i in 0..program.steps.len() {
+        let Body::BatchStatistics(_) = program.steps[i].body else { continue };
+        let Some(producer) = producers[program.steps[i].inputs[0].0] else { continue };
+        let (before, after) = program.steps.split_at_mut(i);
+        let (layer, statistics) = (&mut before[producer], &after[0]);
+        layer.body = match layer.body {
+            Body::Layer(layer) if !layer.statistics => {
+                Body::Layer(Layer { statistics: true, ..layer })
+            }
+            Body::ConvolutionAtRun(convolution) if is_layer(&convolution) => {
+                let geometry = convolution.geometry;
+                Body::Layer(Layer { geometry, before: None, statistics: true })
+            }
+            _ => continue,
+        };
+        layer.outputs.extend(&statistics.outputs);
+        layer.sources.extend(statistics.sources.iter().cloned());
+        dead[i] = true;
+    }
+    sweep(program, &dead);
+}
+
 /// The step that computes a convolution's gradient from the slope `dy`.
-fn gradient_from(
-    program: &Program,
-    dy: ValueId,
-    wanted: By,
-) -> Option<(usize, crate::ops::Geometry)> {
+fn gradient_from(program: &Program, dy: ValueId, wanted: By) -> Option<(usize, Geometry)> {
     program.steps.iter().enumerate().find_map(|(at, step)| match step.body {
         Body::ConvolutionGradient(ConvolutionGradient { geometry, by })
             if by == wanted && step.inputs.get(1) == Some(&dy) =>

@@ -297,9 +297,12 @@ fn choose_one(body: &mut Body, site: &Site) -> Result<Arc<dyn Kernel>> {
         }
         &mut Body::Gate(activation) => Ok(steps::gradients::gate(activation, site)),
         &mut Body::ConvolutionGradient(gradient) => steps::gradients::convolution(gradient, site),
-        &mut Body::LayerGradient(attributes, activation, geometry) => {
-            steps::layer_gradient(attributes, activation, geometry, site)
+        &mut Body::BatchStatistics(attributes) => Ok(steps::batch_statistics(attributes, site)),
+        &mut Body::ConvolutionAtRun(convolution) => {
+            Ok(steps::gradients::convolution_at_run(convolution, site))
         }
+        &mut Body::Layer(layer) => steps::layer(layer, site),
+        &mut Body::LayerGradient(gradient) => steps::layer_gradient(gradient, site),
         Body::Other(recipe) => recipe.prepare(site),
     }
 }

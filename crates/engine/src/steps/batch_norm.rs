@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mobilenet_kernels::{
     Activation, BatchNormOutput, BatchNormScratch, BatchNormSpec, Isa, batch_norm_train,
-    normal_factor, normalize,
+    batch_statistics as batch_statistics_of, normal_factor, normalize,
 };
 
 use super::{Call, Kernel, Site, floats, floats_mut, refused};
@@ -69,16 +69,56 @@ impl Kernel for OfBatch {
         let scratch = BatchNormScratch { moments, factors };
         batch_norm_train(self.isa, call.pool, self.spec, x, parameters, to, scratch)
             .map_err(refused)?;
-        let [_, mean, variance, kept_mean, kept_variance, ..] = &mut call.outputs;
-        kept_mean.copy_from_slice(mean);
-        kept_variance.copy_from_slice(variance);
-        // Bessel's correction, which TensorFlow feeds to the moving average.
-        let rows = self.spec.rows as f64;
-        let correction = if rows > 1.0 { rows / (rows - 1.0) } else { 1.0 };
-        for variance in floats_mut(call.outputs[2])? {
-            *variance = (f64::from(*variance) * correction) as f32;
-        }
-        Ok(())
+        keep(self.spec.rows, &mut call.outputs[1..5])
+    }
+}
+
+/// From mean and population variance, the first two of four: copies of both for the gradient, and
+/// Bessel's correction, which TensorFlow feeds to the moving average.
+pub(super) fn keep(rows: usize, statistics: &mut [&mut [u8]]) -> Result<()> {
+    let [mean, variance, kept_mean, kept_variance] = statistics else {
+        return Err(Error::input("batch norm has four outputs for its statistics"));
+    };
+    kept_mean.copy_from_slice(mean);
+    kept_variance.copy_from_slice(variance);
+    let rows = rows as f64;
+    let correction = if rows > 1.0 { rows / (rows - 1.0) } else { 1.0 };
+    for variance in floats_mut(variance)? {
+        *variance = (f64::from(*variance) * correction) as f32;
+    }
+    Ok(())
+}
+
+/// The kernel of the statistics alone.
+pub(crate) fn batch_statistics(attributes: lower::BatchNorm, site: &Site) -> Arc<dyn Kernel> {
+    let (epsilon, channels, activation) = (attributes.epsilon, site.channels(0), Activation::None);
+    let rows = site.input(0).iter().product::<usize>() / channels.max(1);
+    let spec = BatchNormSpec { rows, channels, epsilon, activation };
+    Arc::new(Statistics { isa: site.isa, spec })
+}
+
+#[derive(Debug)]
+struct Statistics {
+    isa: Isa,
+    spec: BatchNormSpec,
+}
+
+impl Kernel for Statistics {
+    fn name(&self) -> String {
+        format!("batch_statistics_f32__{}", self.isa)
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        scratch_bytes([self.spec.scratch_len()[0], 0])
+    }
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (moments, _) = split_scratch(call.scratch, self.spec.scratch_len()[0])?;
+        let [mean, variance, ..] = &mut call.outputs;
+        let to = [floats_mut(mean)?, floats_mut(variance)?];
+        let x = floats(call.inputs[0])?;
+        batch_statistics_of(self.isa, call.pool, self.spec, x, to, moments).map_err(refused)?;
+        keep(self.spec.rows, &mut call.outputs[..4])
     }
 }
 

@@ -14,20 +14,11 @@ use super::walk::Walk;
 use super::{Call, Kernel, MOST_OPERANDS, Recipe, Site, floats, floats_mut, refused};
 use crate::error::Result;
 use crate::ops::{By, Geometry, Kind};
-use crate::program::ConvolutionGradient;
+use crate::program::{ConvolutionAtRun, ConvolutionGradient};
 
-/// A convolution of input 0 by the weights in input 1.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConvolutionAtRun {
-    pub(crate) geometry: Geometry,
-    /// The weights are a matrix `[outputs, inputs]`.
-    pub(crate) transposed: bool,
-}
-
-impl Recipe for ConvolutionAtRun {
-    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        Ok(Arc::new(At { isa: site.isa, recipe: *self }))
-    }
+/// The kernel of a convolution whose weights change.
+pub(crate) fn convolution_at_run(recipe: ConvolutionAtRun, site: &Site) -> Arc<dyn Kernel> {
+    Arc::new(At { isa: site.isa, recipe })
 }
 
 /// The kernel of a convolution's gradient.

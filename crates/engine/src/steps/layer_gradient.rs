@@ -6,11 +6,11 @@ use mobilenet_kernels::gradients as slopes;
 use mobilenet_kernels::{Activation, Isa, normal_factor};
 
 use super::batch_norm::{scratch_bytes, split_scratch, suffix};
-use super::gradients::{depthwise, full};
+use super::layer::spec;
 use super::{Call, Kernel, MOST_OPERANDS, Site, floats, floats_mut, refused};
 use crate::error::Result;
 use crate::lower;
-use crate::ops::{Geometry, Kind};
+use crate::program::{Before, LayerGradient};
 
 /// The kernel of batch norm's slopes, from slope, input, scale, mean and population variance;
 /// behind an activation's gate also from the shift.
@@ -22,22 +22,11 @@ pub(crate) fn batch_norm_gradient(
     Arc::new(Alone { isa: site.isa, norm: Norm::new(attributes, activation, site) })
 }
 
-/// The kernel of a layer's slopes: from what batch norm's are from, the convolution's input and,
-/// where the input's slope is wanted, its filter.
-pub(crate) fn layer_gradient(
-    attributes: lower::BatchNorm,
-    activation: Activation,
-    geometry: Geometry,
-    site: &Site,
-) -> Result<Arc<dyn Kernel>> {
-    let spec = match geometry.kind {
-        Kind::Full => slopes::LayerSpec::Full(full(&geometry)),
-        Kind::Depthwise => slopes::LayerSpec::Depthwise(depthwise(&geometry)),
-    };
-    let norm = Norm::new(attributes, activation, site);
-    let op = slopes::LayerGradient::new(site.isa, spec).map_err(refused)?;
-    let wants_input = site.inputs.len() > norm.operands() + 1;
-    Ok(Arc::new(Layer { isa: site.isa, norm, op, geometry, wants_input }))
+/// The kernel of a layer's slopes.
+pub(crate) fn layer_gradient(gradient: LayerGradient, site: &Site) -> Result<Arc<dyn Kernel>> {
+    let norm = Norm::new(gradient.norm, gradient.activation, site);
+    let op = slopes::LayerGradient::new(site.isa, spec(&gradient.geometry)).map_err(refused)?;
+    Ok(Arc::new(Layer { isa: site.isa, norm, op, gradient }))
 }
 
 /// What both have in common.
@@ -133,43 +122,50 @@ struct Layer {
     isa: Isa,
     norm: Norm,
     op: slopes::LayerGradient,
-    geometry: Geometry,
-    wants_input: bool,
+    gradient: LayerGradient,
 }
 
 impl Kernel for Layer {
     fn name(&self) -> String {
-        let (kind, suffix) = (self.geometry.kind, suffix(self.norm.activation));
+        let (kind, suffix) = (self.gradient.geometry.kind, suffix(self.norm.activation));
         format!("{kind:?}_layer_grad{suffix}_f32__{}", self.isa).to_lowercase()
     }
 
     fn scratch_bytes(&self) -> usize {
+        let LayerGradient { geometry, before, .. } = self.gradient;
         let [doubles, floats] = self.norm.scratch_len();
-        let parts = self.op.scratch_len(self.geometry.images);
-        scratch_bytes([doubles, floats.saturating_add(parts)])
+        let parts = self.op.scratch_len(geometry.images);
+        let factors = Before::scratch_len(before, &geometry);
+        scratch_bytes([doubles, floats.saturating_add(parts).saturating_add(factors)])
     }
 
     fn multiply_adds(&self) -> u64 {
-        let products = if self.wants_input { 2 } else { 1 };
-        products * self.geometry.multiply_adds() * self.geometry.images as u64
+        let LayerGradient { geometry, wants_input, .. } = self.gradient;
+        let products = if wants_input { 2 } else { 1 };
+        products * geometry.multiply_adds() * geometry.images as u64
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
-        let (dy, output) = (floats(call.inputs[0])?, floats(call.inputs[1])?);
-        let [input, filter] = [0, 1].map(|i| floats(call.inputs[self.norm.operands() + i]));
-        let filter = if self.wants_input { filter? } else { &[] };
-        let (gradient, norm, parts) = self.norm.of(&call.inputs, call.scratch)?;
+        let LayerGradient { geometry, wants_input, before, .. } = self.gradient;
+        let inputs = &call.inputs;
+        let own = self.norm.operands();
+        let (dy, output, input) = (floats(inputs[0])?, floats(inputs[1])?, floats(inputs[own])?);
+        let filter = if wants_input { floats(inputs[own + 1])? } else { &[] };
+        let (gradient, norm, rest) = self.norm.of(inputs, call.scratch)?;
+        let factors = Before::scratch_len(before, &geometry).min(rest.len());
+        let (factors, parts) = rest.split_at_mut(factors);
+        let first = own + 1 + usize::from(wants_input);
+        let before = before.map(|before| before.of(inputs, first, factors)).transpose()?;
         let [gamma, beta, slopes, dx, ..] = &mut call.outputs;
         let norm_slopes =
             slopes::BatchNormSlopes { gamma: floats_mut(gamma)?, beta: floats_mut(beta)? };
         let to = slopes::LayerSlopes {
-            input: if self.wants_input { Some(floats_mut(dx)?) } else { None },
+            input: if wants_input { Some(floats_mut(dx)?) } else { None },
             filter: floats_mut(slopes)?,
             norm: norm_slopes,
         };
-        let of = slopes::LayerOperands { input: input?, filter, output, dy };
+        let of = slopes::LayerOperands { input, before, filter, output, dy };
         let scratch = slopes::LayerScratch { norm, parts };
-        let images = self.geometry.images;
-        self.op.run(call.pool, images, &gradient, of, to, scratch).map_err(refused)
+        self.op.run(call.pool, geometry.images, &gradient, of, to, scratch).map_err(refused)
     }
 }

@@ -5,12 +5,9 @@ use super::{add_parts, part, parts};
 use crate::conv2d::Conv2dSpec;
 use crate::error::Result;
 use crate::isa::Isa;
+use crate::layer::pixels_at_once;
 use crate::pool::Pool;
 use crate::simd::call;
-
-/// Rows summed before the next tile of the filter: so many of both inputs stay in the
-/// first-level cache.
-const BLOCK_BYTES: usize = 24 << 10;
 
 /// The filter gradient of a convolution; pointwise ones are the case of a 1x1 kernel.
 ///
@@ -20,6 +17,8 @@ pub struct FilterGradient {
     isa: Isa,
     spec: Conv2dSpec,
     output: [usize; 3],
+    /// Columns of output, from and to, whose taps all lie side by side in the image.
+    inside: (usize, usize),
 }
 
 impl FilterGradient {
@@ -28,7 +27,14 @@ impl FilterGradient {
     /// # Errors
     /// An instruction set this CPU lacks; a window that does not fit.
     pub fn new(isa: Isa, spec: Conv2dSpec) -> Result<Self> {
-        Ok(Self { isa: isa.require()?, spec, output: spec.output()? })
+        let output = spec.output()?;
+        let window = &spec.window;
+        let whole = |x: &usize| {
+            window.dilation[1] == 1 && window.taps(1, *x, spec.input[1]) == (0, window.kernel[1])
+        };
+        let begin = (0..output[1]).find(whole).unwrap_or(output[1]);
+        let end = (begin..output[1]).find(|x| !whole(x)).unwrap_or(output[1]);
+        Ok(Self { isa: isa.require()?, spec, output, inside: (begin, end) })
     }
 
     /// Values of the filter, `[kernel height, kernel width, channels, outputs]`.
@@ -86,16 +92,11 @@ impl FilterGradient {
 
     fn pixels(&self, pixels: std::ops::Range<usize>, input: &[f32], dy: &[f32], sums: &mut [f32]) {
         let (k, n) = (self.spec.input[2], self.spec.outputs);
-        let block = self.block();
+        let block = pixels_at_once(k, n);
         for first in pixels.clone().step_by(block) {
             let last = pixels.end.min(first + block);
             self.add_pixels(&input[first * k..last * k], &dy[first * n..last * n], sums);
         }
-    }
-
-    /// Pixels of a pointwise convolution that are summed at a time.
-    pub(super) fn block(&self) -> usize {
-        (BLOCK_BYTES / (4 * (self.spec.input[2] + self.spec.outputs)).max(1)).clamp(16, 512)
     }
 
     /// Adds what some pixels of a pointwise convolution give.
@@ -136,15 +137,10 @@ impl FilterGradient {
         let window = self.spec.window;
         let [_, width, channels] = self.spec.input;
         let n = self.spec.outputs;
-        let whole = |x: usize| window.taps(1, x, width) == (0, window.kernel[1]);
+        let (begin, end) = self.inside;
         let mut x = 0;
         while x < columns {
-            let inside = if window.dilation[1] == 1 {
-                (x..columns).take_while(|&x| whole(x)).count()
-            } else {
-                0
-            };
-            if inside > 0 {
+            if x == begin && begin < end {
                 let start = window.start(1, x) as usize * channels;
                 let outer = Outer {
                     x: &line[start..],
@@ -153,11 +149,11 @@ impl FilterGradient {
                     dy: &dy[x * n..],
                     dy_stride: n,
                     n,
-                    rows: inside,
+                    rows: end - begin,
                     out: sums,
                 };
                 call(self.isa, outer);
-                x += inside;
+                x = end;
                 continue;
             }
             let (first, last) = window.taps(1, x, width);

@@ -8,29 +8,23 @@ use super::depthwise_input::{InputRow, turned};
 use super::pointwise::{scatter, transposed};
 use super::{
     BatchNormGradient, BatchNormGradientScratch, BatchNormSlopes, DepthwiseFilterGradient,
-    FilterGradient, add_parts, parts,
+    FilterGradient, add_parts,
 };
 use crate::conv2d::Conv2dSpec;
 use crate::depthwise::{Depthwise, DepthwiseSpec};
 use crate::error::Result;
 use crate::isa::Isa;
+use crate::layer::{Cut, LayerSpec};
+use crate::normalize::Normalization;
 use crate::pointwise::Pointwise;
 use crate::pool::Pool;
 use crate::simd::call;
-
-/// The convolution of a layer; affine and activation of its spec are not looked at.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LayerSpec {
-    /// Pointwise ones too.
-    Full(Conv2dSpec),
-    /// With multiplier 1.
-    Depthwise(DepthwiseSpec),
-}
 
 /// The gradients of a convolution and of the batch norm behind it, in one.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerGradient {
     isa: Isa,
+    spec: LayerSpec,
     filter: Filter,
     /// `[height, width, channels]` of the convolution's output.
     output: [usize; 3],
@@ -39,8 +33,10 @@ pub struct LayerGradient {
 /// What the forward step read and wrote, and what comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerOperands<'a> {
-    /// Input of the convolution, `[batch, height, width, channels]`.
+    /// Input of the convolution, `[batch, height, width, channels]`, before what is applied to it.
     pub input: &'a [f32],
+    /// What is applied to it, if anything is; its slopes are not those of this layer.
+    pub before: Option<Normalization<'a>>,
     /// Its filter; only looked at where the slope of its input is wanted.
     pub filter: &'a [f32],
     /// Its output, which was normalised.
@@ -75,18 +71,14 @@ impl LayerGradient {
     /// # Errors
     /// Those of [`FilterGradient::new`] and [`DepthwiseFilterGradient::new`].
     pub fn new(isa: Isa, spec: LayerSpec) -> Result<Self> {
-        Ok(match spec {
-            LayerSpec::Full(spec) => {
-                let op = FilterGradient::new(isa, spec)?;
-                let pointwise = spec.window.is_pointwise();
-                let filter = if pointwise { Filter::Pointwise(op) } else { Filter::Full(op) };
-                Self { isa, filter, output: spec.output()? }
+        let filter = match spec {
+            LayerSpec::Full(of) if spec.is_pointwise() => {
+                Filter::Pointwise(FilterGradient::new(isa, of)?)
             }
-            LayerSpec::Depthwise(spec) => {
-                let op = DepthwiseFilterGradient::new(isa, spec)?;
-                Self { isa, filter: Filter::Depthwise(op), output: spec.output()? }
-            }
-        })
+            LayerSpec::Full(of) => Filter::Full(FilterGradient::new(isa, of)?),
+            LayerSpec::Depthwise(of) => Filter::Depthwise(DepthwiseFilterGradient::new(isa, of)?),
+        };
+        Ok(Self { isa, spec, filter, output: spec.output()? })
     }
 
     /// Values of the filter.
@@ -99,8 +91,13 @@ impl LayerGradient {
 
     /// Floats of scratch that `run` wants for its parts.
     pub fn scratch_len(&self, batch: usize) -> usize {
-        let (count, _) = self.cut(batch);
-        count * (self.filter_len() + self.strip_len())
+        let cut = self.spec.cut(self.output, batch);
+        cut.count * self.part_len(&cut)
+    }
+
+    /// Floats of a part's scratch: sums, a strip of slopes and one of inputs.
+    fn part_len(&self, cut: &Cut) -> usize {
+        self.filter_len() + cut.block * (cut.written + cut.read)
     }
 
     /// Computes all slopes of a batch.
@@ -120,9 +117,9 @@ impl LayerGradient {
         scratch: LayerScratch<'_>,
     ) -> Result<()> {
         let LayerSlopes { input: mut dx, filter: slopes, norm: mut norm_slopes } = to;
-        let ([read, written], units) = (self.unit(), self.units(batch));
-        assert_eq!(of.input.len(), units * read, "input");
-        assert_eq!(of.output.len(), units * written, "output");
+        let cut = self.spec.cut(self.output, batch);
+        assert_eq!(of.input.len(), cut.units * cut.read, "input");
+        assert_eq!(of.output.len(), cut.units * cut.written, "output");
         assert!(dx.as_ref().is_none_or(|dx| dx.len() == of.input.len()), "dx");
         assert!(dx.is_none() || of.filter.len() == self.filter_len(), "filter");
         assert_eq!(slopes.len(), self.filter_len(), "slopes of the filter");
@@ -135,85 +132,60 @@ impl LayerGradient {
         };
         let back = dx.as_ref().map(|_| self.filter.back(self.isa, self.output, of.filter));
         let back = back.transpose()?;
-        let (count, each) = self.cut(batch);
-        let stride = slopes.len() + self.strip_len();
-        let parts = &mut scratch.parts[..count * stride];
+        let stride = self.part_len(&cut);
+        let parts = &mut scratch.parts[..cut.count * stride];
         let dx = dx.as_deref_mut().unwrap_or_default();
-        pool.for_each_pair((dx, each * read), (parts, stride), &|index, dx, part| {
-            let (first, last) = (index * each, units.min((index + 1) * each));
-            let of = LayerOperands {
-                input: &of.input[first * read..last * read],
-                output: &of.output[first * written..last * written],
-                dy: &of.dy[first * written..last * written],
-                ..of
-            };
-            self.part(&task, back.as_ref(), of, dx, part);
-        });
+        let nothing = (&mut [(); 0][..], 0);
+        pool.for_each_triple(
+            (dx, cut.each * cut.read),
+            nothing,
+            (parts, stride),
+            &|index, dx, _, part| {
+                let range = cut.part(index);
+                let written = range.start * cut.written..range.end * cut.written;
+                let of = LayerOperands {
+                    input: &of.input[range.start * cut.read..range.end * cut.read],
+                    output: &of.output[written.clone()],
+                    dy: &of.dy[written],
+                    ..of
+                };
+                self.part(&cut, &task, back.as_ref(), of, dx, part);
+            },
+        );
         add_parts(self.isa, pool, parts, stride, slopes);
         Ok(())
     }
 
-    /// Some units; `part` holds sums of the filter's slope and a strip.
+    /// Some units; `part` is a part's scratch, and begins with the sums of the filter's slope.
     fn part(
         &self,
+        cut: &Cut,
         task: &Task<'_>,
         back: Option<&Back<'_>>,
         of: LayerOperands<'_>,
         dx: &mut [f32],
         part: &mut [f32],
     ) {
-        let [read, written] = self.unit();
-        let (sums, strip) = part.split_at_mut(self.filter_len());
+        let (sums, strips) = part.split_at_mut(self.filter_len());
+        let (strip, read) = strips.split_at_mut(cut.block * cut.written);
         sums.fill(0.0);
-        let units = of.output.len() / written;
-        for first in (0..units).step_by(self.block()) {
-            let last = units.min(first + self.block());
-            let (inside, outside) = (first * read..last * read, first * written..last * written);
+        let units = of.output.len() / cut.written;
+        for first in (0..units).step_by(cut.block) {
+            let last = units.min(first + cut.block);
+            let inside = first * cut.read..last * cut.read;
+            let outside = first * cut.written..last * cut.written;
             let strip = &mut strip[..outside.len()];
             task.input_slope(&of.output[outside.clone()], &of.dy[outside], strip);
-            self.filter.add(&of.input[inside.clone()], strip, sums);
+            let mut input = &of.input[inside.clone()];
+            if let Some(before) = &of.before {
+                before.apply(self.isa, input, &mut read[..input.len()]);
+                input = &read[..input.len()];
+            }
+            self.filter.add(input, strip, sums);
             if let Some(back) = back {
                 back.run(self.isa, strip, &mut dx[inside]);
             }
         }
-    }
-
-    /// What the work is cut along: pixels of a pointwise convolution, else images. How many floats
-    /// of input and output each has.
-    fn unit(&self) -> [usize; 2] {
-        match &self.filter {
-            Filter::Pointwise(op) => [op.spec().input[2], op.spec().outputs],
-            Filter::Full(op) => [op.spec().input.iter().product(), self.output.iter().product()],
-            Filter::Depthwise(op) => {
-                [op.spec().input.iter().product(), self.output.iter().product()]
-            }
-        }
-    }
-
-    fn units(&self, batch: usize) -> usize {
-        match &self.filter {
-            Filter::Pointwise(_) => batch * self.output[0] * self.output[1],
-            _ => batch,
-        }
-    }
-
-    /// Units whose slopes a strip holds.
-    fn block(&self) -> usize {
-        match &self.filter {
-            Filter::Pointwise(op) => op.block(),
-            _ => 1,
-        }
-    }
-
-    fn strip_len(&self) -> usize {
-        self.block() * self.unit()[1]
-    }
-
-    /// How many parts there are, and the units of each.
-    fn cut(&self, batch: usize) -> (usize, usize) {
-        let units = self.units(batch);
-        let each = units.div_ceil(parts(units)).max(1);
-        (units.div_ceil(each), each)
     }
 }
 

@@ -1,6 +1,8 @@
 use super::*;
 use crate::conv2d::Conv2dSpec;
 use crate::depthwise::DepthwiseSpec;
+use crate::layer::{Layer, LayerInput, LayerOutput, LayerSpec};
+use crate::normalize::Normalization;
 use crate::window::{Activation, Window};
 
 /// Numbers in [-1, 1), the same for the same seed.
@@ -202,9 +204,7 @@ fn activations() {
     }
 }
 
-/// A layer's slopes in one are those of batch norm and then of the convolution.
-#[test]
-fn layers() {
+fn layer_specs() -> [LayerSpec; 8] {
     let full = |input: [usize; 3], outputs: usize, kernel: usize, stride: usize| {
         let window = Window::same([kernel; 2], [stride; 2], [1, 1], [input[0], input[1]]);
         let activation = Activation::None;
@@ -215,7 +215,7 @@ fn layers() {
         let activation = Activation::None;
         LayerSpec::Depthwise(DepthwiseSpec { input, multiplier: 1, window, activation })
     };
-    let cases = [
+    [
         full([16, 15, 3], 8, 3, 2),
         full([12, 10, 8], 16, 1, 1),
         full([7, 5, 33], 65, 1, 1),
@@ -224,22 +224,39 @@ fn layers() {
         depthwise([7, 7, 40], 1),
         depthwise([11, 9, 16], 2),
         depthwise([2, 2, 33], 2),
-    ];
-    for (spec, batch) in cases.into_iter().flat_map(|spec| [(spec, 1), (spec, 3), (spec, 19)]) {
+    ]
+}
+
+/// A layer's slopes in one are those of batch norm and then of the convolution.
+#[test]
+fn layers_backward() {
+    for (spec, batch) in layer_specs().into_iter().flat_map(|spec| [1, 3, 19].map(|b| (spec, b))) {
         for activation in [Activation::None, Activation::Relu6] {
             for isa in isas() {
-                layer(isa, spec, batch, activation);
+                let case = Case { isa, spec, batch, activation };
+                layer_backward(&case);
             }
         }
     }
 }
 
-fn layer(isa: Isa, spec: LayerSpec, batch: usize, activation: Activation) {
+struct Case {
+    isa: Isa,
+    spec: LayerSpec,
+    batch: usize,
+    activation: Activation,
+}
+
+/// Mean, variance, scale and shift of so many channels.
+fn statistics(channels: usize) -> [Vec<f32>; 4] {
+    let variance = numbers(21, channels).iter().map(|v| 1.5 + v).collect();
+    let shift = numbers(22, channels).iter().map(|b| b + 0.5).collect();
+    [numbers(20, channels), variance, numbers(23, channels), shift]
+}
+
+fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
     let op = LayerGradient::new(isa, spec).unwrap();
-    let (input, output) = match spec {
-        LayerSpec::Full(spec) => (spec.input, spec.output().unwrap()),
-        LayerSpec::Depthwise(spec) => (spec.input, spec.output().unwrap()),
-    };
+    let (input, output) = (spec.input(), spec.output().unwrap());
     let channels = output[2];
     let x = numbers(11, batch * input.iter().product::<usize>());
     let w = numbers(12, op.filter_len());
@@ -256,16 +273,12 @@ fn layer(isa: Isa, spec: LayerSpec, batch: usize, activation: Activation) {
         of_batch: true,
     };
     let [sums, factors] = BatchNormGradient::scratch_len(y.len() / channels, channels);
-    let on = |pool: &Pool, wants_input: bool| {
+    let on = |pool: &Pool, x: &[f32], before: Option<Normalization<'_>>, wants_input: bool| {
         let mut dx = vec![f32::NAN; if wants_input { x.len() } else { 0 }];
         let mut slopes = vec![f32::NAN; w.len()];
         let (mut gamma, mut shift) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
-        let of = LayerOperands {
-            input: &x,
-            filter: if wants_input { &w } else { &[] },
-            output: &y,
-            dy: &dy,
-        };
+        let filter = if wants_input { &w[..] } else { &[] };
+        let of = LayerOperands { input: x, before, filter, output: &y, dy: &dy };
         let to = LayerSlopes {
             input: wants_input.then_some(&mut dx[..]),
             filter: &mut slopes,
@@ -281,8 +294,10 @@ fn layer(isa: Isa, spec: LayerSpec, batch: usize, activation: Activation) {
         op.run(pool, batch, &norm, of, to, scratch).unwrap();
         [slopes, gamma, shift, dx].concat()
     };
-    let got = on_threads(|pool| on(pool, true));
-    assert_eq!(on_threads(|pool| on(pool, false)), got[..got.len() - x.len()], "without input");
+    let what = format!("{isa} {spec:?} {batch} {activation:?}");
+    let got = on_threads(|pool| on(pool, &x, None, true));
+    let alone = on_threads(|pool| on(pool, &x, None, false));
+    assert_eq!(alone, got[..got.len() - x.len()], "{what} without input");
 
     let pool = Pool::single();
     let mut between = vec![f32::NAN; y.len()];
@@ -297,9 +312,87 @@ fn layer(isa: Isa, spec: LayerSpec, batch: usize, activation: Activation) {
         LayerSpec::Full(spec) => reference::conv2d(spec, &x, &w, &between).unwrap(),
         LayerSpec::Depthwise(spec) => reference::depthwise(spec, &x, &w, &between).unwrap(),
     };
-    let what = format!("{isa} {spec:?} {batch} {activation:?}");
     let (got_slopes, rest) = got.split_at(w.len());
     close(&format!("{what} filter"), got_slopes, &dw);
     assert_eq!(rest[..2 * channels], [gamma, shift].concat(), "{what} scale and shift");
     close(&format!("{what} input"), &rest[2 * channels..], &dx);
+
+    // What is applied to the input on the way gives the same as what was applied before.
+    let vectors = statistics(input[2]);
+    let mut factors = vec![f32::NAN; Normalization::scratch_len(input[2])];
+    let [mean, variance, gamma, beta] = &vectors;
+    let before =
+        Normalization::new((activation, 1e-3), [mean, variance, gamma, beta], &mut factors);
+    let before = before.unwrap();
+    let mut applied = vec![f32::NAN; x.len()];
+    before.apply(isa, &x, &mut applied);
+    let got = on_threads(|pool| on(pool, &x, Some(before), true));
+    assert_eq!(got, on(&pool, &applied, None, true), "{what} with an input made on the way");
+}
+
+/// A layer in one yields what batch norm, the convolution and its statistics yield.
+#[test]
+fn layers_forward() {
+    for (spec, batch) in layer_specs().into_iter().flat_map(|spec| [1, 3, 19].map(|b| (spec, b))) {
+        if matches!(spec, LayerSpec::Full(_)) && !spec.is_pointwise() {
+            assert!(Layer::new(Isa::Portable, spec).is_err());
+            continue;
+        }
+        for (activation, isa) in [Activation::None, Activation::Relu6]
+            .into_iter()
+            .flat_map(|activation| isas().map(move |isa| (activation, isa)))
+        {
+            layer_forward(&Case { isa, spec, batch, activation });
+        }
+    }
+}
+
+fn layer_forward(&Case { isa, spec, batch, activation }: &Case) {
+    let op = Layer::new(isa, spec).unwrap();
+    let (input, output) = (spec.input(), spec.output().unwrap());
+    let channels = output[2];
+    let x = numbers(31, batch * input.iter().product::<usize>());
+    let w = numbers(32, LayerGradient::new(isa, spec).unwrap().filter_len());
+    let len = batch * output.iter().product::<usize>();
+    let vectors = statistics(input[2]);
+    let mut factors = vec![f32::NAN; Normalization::scratch_len(input[2])];
+    let [mean, variance, gamma, beta] = &vectors;
+    let before =
+        Normalization::new((activation, 1e-3), [mean, variance, gamma, beta], &mut factors);
+    let before = before.unwrap();
+    let mut applied = vec![f32::NAN; x.len()];
+    before.apply(isa, &x, &mut applied);
+    let on = |pool: &Pool, x: &[f32], before| {
+        let [doubles, floats] = op.scratch_len(batch);
+        let (mut moments, mut strips) = (vec![f64::NAN; doubles], vec![f32::NAN; floats]);
+        let mut y = vec![f32::NAN; len];
+        let (mut mean, mut variance) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+        let from = LayerInput { input: x, before, filter: &w };
+        let to = LayerOutput { output: &mut y, statistics: Some([&mut mean, &mut variance]) };
+        op.run(pool, batch, from, to, (&mut moments, &mut strips)).unwrap();
+        [mean, variance, y].concat()
+    };
+    let what = format!("{isa} {spec:?} {batch} {activation:?}");
+    let got = on_threads(|pool| on(pool, &x, Some(before)));
+    assert_eq!(got, on(&Pool::single(), &applied, None), "{what} applied before");
+    let zeros = vec![0.0; channels];
+    let want = match spec {
+        LayerSpec::Full(spec) => {
+            let sizes = [spec.input[2], spec.outputs];
+            crate::reference::pointwise(sizes, &applied, &w, &zeros, Activation::None)
+        }
+        LayerSpec::Depthwise(spec) => {
+            crate::reference::depthwise(spec, &applied, &w, &zeros).unwrap()
+        }
+    };
+    let (statistics, y) = got.split_at(2 * channels);
+    close(&what, y, &want);
+    let rows = (len / channels) as f64;
+    let column = |c: usize| y.iter().skip(c).step_by(channels).map(|&y| f64::from(y));
+    let means: Vec<f64> = (0..channels).map(|c| column(c).sum::<f64>() / rows).collect();
+    let variances = (0..channels)
+        .map(|c| (column(c).map(|y| (y - means[c]).powi(2)).sum::<f64>() / rows) as f32);
+    let means: Vec<f32> = means.iter().map(|&mean| mean as f32).collect();
+    close(&format!("{what} mean"), &statistics[..channels], &means);
+    close(&format!("{what} variance"), &statistics[channels..], &variances.collect::<Vec<_>>());
 }
