@@ -30,6 +30,7 @@ const FUSIONS: &[(&str, Pass)] = &[
     ("their gates into gradients", gates::backward),
     ("gradients of a layer in one", layers::backward),
     ("batch norms applied where they are read", layers::norms),
+    ("slopes of norms summed where they are written", layers::slopes),
     ("statistics taken where their input is written", layers::statistics),
 ];
 

@@ -99,7 +99,8 @@ pub(crate) struct Layer {
 }
 
 /// Inputs are those of batch norm's gradient, then the convolution's input, its filter where the
-/// slope of that input is wanted, and those of what is applied to that input.
+/// slope of that input is wanted, and those of what is applied to that input. Outputs are the
+/// slopes of batch norm's scale and shift, of the filter and, if wanted, of the input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LayerGradient {
     pub(crate) norm: BatchNorm,
@@ -107,6 +108,10 @@ pub(crate) struct LayerGradient {
     pub(crate) geometry: Geometry,
     pub(crate) wants_input: bool,
     pub(crate) before: Option<Before>,
+    /// The slopes of batch norm's scale and shift are the last two inputs, no outputs.
+    pub(crate) known: bool,
+    /// Those of `before` are the last two outputs.
+    pub(crate) sums_before: bool,
 }
 
 /// What a step does; the passes know all but the last, which speaks for itself.

@@ -45,7 +45,7 @@ pub(crate) use reduce::{L2Loss, Reduce};
 pub(crate) use softmax::Softmax;
 
 /// Most inputs, and most outputs, of a step.
-pub(crate) const MOST_OPERANDS: usize = 12;
+pub(crate) const MOST_OPERANDS: usize = 14;
 
 /// A step before its shapes and instruction set are settled.
 pub(crate) trait Recipe: Debug + Send + Sync {

@@ -20,7 +20,9 @@ pub use batch_norm::{BatchNormGradient, BatchNormGradientScratch, BatchNormSlope
 pub use depthwise::DepthwiseFilterGradient;
 pub use depthwise_input::depthwise_input_gradient;
 pub use filter::FilterGradient;
-pub use layer::{LayerGradient, LayerOperands, LayerScratch, LayerSlopes};
+pub use layer::{
+    LayerGradient, LayerOperands, LayerScratch, LayerSlopes, NormSlopes, SlopesBefore,
+};
 pub use pointwise::{activation_gradient, conv2d_input_gradient};
 
 use crate::isa::Isa;

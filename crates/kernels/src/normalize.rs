@@ -259,6 +259,11 @@ impl<'a> Normalization<'a> {
         Ok(Self { activation, factors })
     }
 
+    /// The activation, and `[3, wide]` factors.
+    pub(crate) fn factors(&self) -> (Activation, &'a [f32]) {
+        (self.activation, self.factors)
+    }
+
     /// Whole rows, in the calling thread.
     pub(crate) fn apply(&self, isa: Isa, input: &[f32], output: &mut [f32]) {
         let wide = self.factors.len() / 3;

@@ -85,7 +85,7 @@ fn shift(
 }
 
 /// Whether two values are the same; a constant is a value of its own wherever it is used.
-fn is_one(program: &Program, a: ValueId, b: ValueId) -> bool {
+pub(super) fn is_one(program: &Program, a: ValueId, b: ValueId) -> bool {
     let (a, b) = (program.root(a), program.root(b));
     match (&program.value(a).storage, &program.value(b).storage) {
         (Storage::Constant(a), Storage::Constant(b)) => Arc::ptr_eq(a, b),

@@ -5,6 +5,8 @@
 //! one's gradient; its statistics are taken where its input is written. The gradient of batch norm
 //! and both gradients of the convolution before it are one step.
 
+use mobilenet_kernels::Activation;
+
 use super::sweep;
 use crate::ops::{By, Geometry, Kind};
 use crate::program::{
@@ -50,6 +52,8 @@ pub(super) fn backward(program: &mut Program) {
             geometry,
             wants_input: input.is_some(),
             before: None,
+            known: false,
+            sums_before: false,
         });
         step.inputs.extend(read);
         step.outputs = written;
@@ -117,6 +121,52 @@ fn is_layer(convolution: &ConvolutionAtRun) -> bool {
     let pointwise =
         geometry.kernel == [1, 1] && geometry.strides == [1, 1] && geometry.pads == [[0, 0]; 2];
     !convolution.transposed && (geometry.kind == Kind::Depthwise || pointwise)
+}
+
+/// Slopes of scale and shift summed where what comes back to them is written.
+pub(super) fn slopes(program: &mut Program) {
+    let (uses, producers) = (program.uses(), program.producers());
+    for i in 0..program.steps.len() {
+        let Body::LayerGradient(gradient) = program.steps[i].body else { continue };
+        let Some(&dy) = program.steps[i].inputs.first().filter(|dy| uses[dy.0] == 1) else {
+            continue;
+        };
+        let Some(behind) = producers[dy.0].filter(|&behind| hands_to(program, behind, i)) else {
+            continue;
+        };
+        let norm: Vec<ValueId> = program.steps[i].outputs.drain(..2).collect();
+        program.steps[i].inputs.extend(&norm);
+        program.steps[i].body = Body::LayerGradient(LayerGradient { known: true, ..gradient });
+        let behind = &mut program.steps[behind];
+        behind.outputs.extend(norm);
+        if let Body::LayerGradient(gradient) = &mut behind.body {
+            gradient.sums_before = true;
+        }
+    }
+}
+
+/// Whether step `behind` applies the very batch norm whose gradient step `i` is, and hands it all
+/// that comes back.
+fn hands_to(program: &Program, behind: usize, i: usize) -> bool {
+    let (from, to) = (&program.steps[behind], &program.steps[i]);
+    let (Body::LayerGradient(gradient), Body::LayerGradient(own)) = (&from.body, &to.body) else {
+        return false;
+    };
+    let Some(before) = gradient.before.filter(|_| gradient.wants_input) else { return false };
+    // Input, filter, mean, variance, scale and shift, behind which are slopes that are known.
+    let end = from.inputs.len() - if gradient.known { 2 } else { 0 };
+    let theirs = &from.inputs[end - 6..end];
+    let gated = own.activation != Activation::None;
+    // Slope, input, scale, mean, variance and, behind a gate, shift.
+    let pairs = [(1, 0), (2, 4), (3, 2), (4, 3), (5, 5)];
+    let own_operands = if gated { &pairs[..] } else { &pairs[..4] };
+    from.outputs.get(if gradient.known { 1 } else { 3 }) == to.inputs.first()
+        && before.activation == own.activation
+        && before.epsilon.to_bits() == own.norm.epsilon.to_bits()
+        && own.norm.training
+        && own_operands
+            .iter()
+            .all(|&(mine, other)| super::gates::is_one(program, to.inputs[mine], theirs[other]))
 }
 
 /// Statistics taken where their input is written.

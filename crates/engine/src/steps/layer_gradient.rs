@@ -125,6 +125,14 @@ struct Layer {
     gradient: LayerGradient,
 }
 
+impl Layer {
+    /// Floats for what is applied to the input: its factors and deviations.
+    fn before_len(&self) -> usize {
+        let LayerGradient { geometry, before, .. } = self.gradient;
+        Before::scratch_len(before, &geometry) + before.map_or(0, |_| geometry.input[2])
+    }
+}
+
 impl Kernel for Layer {
     fn name(&self) -> String {
         let (kind, suffix) = (self.gradient.geometry.kind, suffix(self.norm.activation));
@@ -132,11 +140,14 @@ impl Kernel for Layer {
     }
 
     fn scratch_bytes(&self) -> usize {
-        let LayerGradient { geometry, before, .. } = self.gradient;
+        let geometry = self.gradient.geometry;
         let [doubles, floats] = self.norm.scratch_len();
-        let parts = self.op.scratch_len(geometry.images);
-        let factors = Before::scratch_len(before, &geometry);
-        scratch_bytes([doubles, floats.saturating_add(parts).saturating_add(factors)])
+        let [sums, parts] = self.op.scratch_len(geometry.images);
+        let before = self.before_len();
+        scratch_bytes([
+            doubles.saturating_add(sums),
+            floats.saturating_add(parts).saturating_add(before),
+        ])
     }
 
     fn multiply_adds(&self) -> u64 {
@@ -146,26 +157,49 @@ impl Kernel for Layer {
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
-        let LayerGradient { geometry, wants_input, before, .. } = self.gradient;
+        let LayerGradient { geometry, wants_input, before, known, sums_before, .. } = self.gradient;
         let inputs = &call.inputs;
         let own = self.norm.operands();
         let (dy, output, input) = (floats(inputs[0])?, floats(inputs[1])?, floats(inputs[own])?);
         let filter = if wants_input { floats(inputs[own + 1])? } else { &[] };
-        let (gradient, norm, rest) = self.norm.of(inputs, call.scratch)?;
-        let factors = Before::scratch_len(before, &geometry).min(rest.len());
-        let (factors, parts) = rest.split_at_mut(factors);
+        let [sums, _] = self.op.scratch_len(geometry.images);
+        let (sums, scratch) = call.scratch.split_at_mut((8 * sums).min(call.scratch.len()));
+        let (sums, _) = split_scratch(sums, sums.len() / 8)?;
+        let (gradient, norm, rest) = self.norm.of(inputs, scratch)?;
+        let (of_before, parts) = rest.split_at_mut(self.before_len().min(rest.len()));
+        let factors = Before::scratch_len(before, &geometry).min(of_before.len());
+        let (factors, deviations) = of_before.split_at_mut(factors);
         let first = own + 1 + usize::from(wants_input);
+        let epsilon = before.map_or(0.0, |before| before.epsilon);
         let before = before.map(|before| before.of(inputs, first, factors)).transpose()?;
-        let [gamma, beta, slopes, dx, ..] = &mut call.outputs;
-        let norm_slopes =
-            slopes::BatchNormSlopes { gamma: floats_mut(gamma)?, beta: floats_mut(beta)? };
+        let mut outputs = call.outputs.iter_mut().map(|output| floats_mut(output));
+        let mut next = || outputs.next().unwrap_or_else(|| Ok(&mut []));
+        let norm_slopes = if known {
+            let first = first + if before.is_some() { 4 } else { 0 };
+            slopes::NormSlopes::Known([floats(inputs[first])?, floats(inputs[first + 1])?])
+        } else {
+            slopes::NormSlopes::Wanted(slopes::BatchNormSlopes { gamma: next()?, beta: next()? })
+        };
+        let filter_slope = next()?;
+        let input_slope = if wants_input { Some(next()?) } else { None };
+        let slopes_before = if sums_before {
+            let variances = floats(inputs[first + 1])?;
+            for (deviation, variance) in deviations.iter_mut().zip(variances) {
+                *deviation = normal_factor(1.0, *variance, epsilon);
+            }
+            let slopes = slopes::BatchNormSlopes { gamma: next()?, beta: next()? };
+            Some(slopes::SlopesBefore { inverse_deviation: deviations, slopes })
+        } else {
+            None
+        };
         let to = slopes::LayerSlopes {
-            input: if wants_input { Some(floats_mut(dx)?) } else { None },
-            filter: floats_mut(slopes)?,
+            input: input_slope,
+            filter: filter_slope,
             norm: norm_slopes,
+            before: slopes_before,
         };
         let of = slopes::LayerOperands { input, before, filter, output, dy };
-        let scratch = slopes::LayerScratch { norm, parts };
+        let scratch = slopes::LayerScratch { norm, sums, parts };
         self.op.run(call.pool, geometry.images, &gradient, of, to, scratch).map_err(refused)
     }
 }

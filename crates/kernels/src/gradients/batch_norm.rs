@@ -4,7 +4,7 @@
 use super::{part, parts};
 use crate::error::{Result, check_len};
 use crate::isa::Isa;
-use crate::normalize::{folded, part as part_of, repeat};
+use crate::normalize::{Normalization, folded, part as part_of, repeat};
 use crate::pool::Pool;
 use crate::simd::{Body, Simd, call};
 use crate::window::Activation;
@@ -120,9 +120,26 @@ impl BatchNormGradient<'_> {
         let factors = &mut scratch.factors[..factors];
         self.spread(wide, factors);
         Task { isa, gate: self.activation, wide, factors }.sum(pool, x, dy, sums);
-        self.finish_slopes(wide, sums, slopes);
-        self.spread_slopes(rows, wide, slopes, factors);
-        Ok(Some(Task { isa, gate: self.activation, wide, factors }))
+        finish_slopes((sums, wide), self.inverse_deviation, slopes);
+        Ok(Some(self.with_slopes(isa, rows, [slopes.gamma, slopes.beta], factors)))
+    }
+
+    /// What yields `dx` of any rows, from the slopes of scale and shift.
+    pub(super) fn known<'s>(
+        &self,
+        isa: Isa,
+        rows: usize,
+        slopes: [&[f32]; 2],
+        scratch: BatchNormGradientScratch<'s>,
+    ) -> Result<Task<'s>> {
+        let channels = self.mean.len();
+        for vector in [self.inverse_deviation, self.factor, self.beta, slopes[0], slopes[1]] {
+            check_len("a vector of batch norm", vector, channels)?;
+        }
+        let wide = channels * folded(rows, channels);
+        let factors = &mut scratch.factors[..5 * wide];
+        self.spread(wide, factors);
+        Ok(self.with_slopes(isa, rows, slopes, factors))
     }
 
     /// Mean, scale and shift of each channel, for folded rows.
@@ -134,38 +151,44 @@ impl BatchNormGradient<'_> {
         repeat(self.beta, &mut rest[..wide]);
     }
 
-    fn finish_slopes(&self, wide: usize, sums: &[f64], slopes: &mut BatchNormSlopes<'_>) {
-        let channels = self.mean.len();
-        for c in 0..channels {
-            // Of every part, and of every row that was folded.
-            let total = |offset: usize| -> f64 {
-                let lanes = || (c..wide).step_by(channels);
-                let parts = sums.chunks_exact(2 * wide);
-                parts.flat_map(|part| lanes().map(move |lane| part[offset + lane])).sum()
-            };
-            slopes.beta[c] = total(0) as f32;
-            slopes.gamma[c] = (total(wide) * f64::from(self.inverse_deviation[c])) as f32;
-        }
-    }
-
     /// What each channel's slope loses because statistics follow the input: a constant, and a
     /// multiple of the centred input.
-    fn spread_slopes(
+    fn with_slopes<'s>(
         &self,
+        isa: Isa,
         rows: usize,
-        wide: usize,
-        slopes: &BatchNormSlopes<'_>,
-        factors: &mut [f32],
-    ) {
-        let channels = self.mean.len();
+        [gamma, beta]: [&[f32]; 2],
+        factors: &'s mut [f32],
+    ) -> Task<'s> {
+        let (channels, wide) = (self.mean.len(), factors.len() / 5);
         // Given statistics do not move with the input.
         let count = if self.of_batch { -1.0 / rows as f32 } else { 0.0 };
         let (constant, centred) = factors[3 * wide..].split_at_mut(wide);
         for c in 0..wide {
             let channel = c % channels;
-            constant[c] = slopes.beta[channel] * count;
-            centred[c] = slopes.gamma[channel] * count * self.inverse_deviation[channel];
+            constant[c] = beta[channel] * count;
+            centred[c] = gamma[channel] * count * self.inverse_deviation[channel];
         }
+        Task { isa, gate: self.activation, wide, factors }
+    }
+}
+
+/// Slopes of scale and shift from the sums of parts, each `[2, wide]` with every row that was
+/// folded.
+pub(super) fn finish_slopes(
+    (sums, wide): (&[f64], usize),
+    inverse_deviation: &[f32],
+    slopes: &mut BatchNormSlopes<'_>,
+) {
+    let channels = inverse_deviation.len();
+    for c in 0..channels {
+        let total = |offset: usize| -> f64 {
+            let lanes = || (c..wide).step_by(channels);
+            let parts = sums.chunks_exact(2 * wide);
+            parts.flat_map(|part| lanes().map(move |lane| part[offset + lane])).sum()
+        };
+        slopes.beta[c] = total(0) as f32;
+        slopes.gamma[c] = (total(wide) * f64::from(inverse_deviation[c])) as f32;
     }
 }
 
@@ -198,12 +221,29 @@ impl Task<'_> {
         let parts = parts(blocks);
         pool.for_each_chunk(sums, 2 * self.wide, &|index, sums| {
             sums.fill(0.0);
-            for at in part(index, parts, blocks) {
-                let range = at * block..((at + 1) * block).min(x.len());
-                let (x, dy) = (&x[range.clone()], &dy[range]);
-                call(self.isa, Sums { task: self, x, dy, sums: &mut *sums });
-            }
+            let blocks = part(index, parts, blocks);
+            let range = blocks.start * block..(blocks.end * block).min(x.len());
+            self.add(&x[range.clone()], &dy[range], sums);
         });
+    }
+
+    /// For the norm before a layer: no slopes yet, so that only [`add`](Self::add) can be called.
+    pub(super) fn before<'a>(isa: Isa, norm: &Normalization<'a>) -> Task<'a> {
+        let (gate, factors) = norm.factors();
+        Task { isa, gate, wide: factors.len() / 3, factors }
+    }
+
+    /// Values of a row of sums.
+    pub(super) fn wide(&self) -> usize {
+        self.wide
+    }
+
+    /// Adds the sums of some rows, `[2, wide]`, in the calling thread.
+    pub(super) fn add(&self, x: &[f32], dy: &[f32], sums: &mut [f64]) {
+        let block = block_rows(self.wide) * self.wide;
+        for (x, dy) in x.chunks(block).zip(dy.chunks(block)) {
+            call(self.isa, Sums { task: self, x, dy, sums: &mut *sums });
+        }
     }
 
     /// `dx` of some rows, in the calling thread.
@@ -264,21 +304,12 @@ impl Body for Sums<'_, '_> {
     fn run<S: Simd>(mut self, simd: S) {
         let wide = self.task.wide;
         assert!(self.dy.len() == self.x.len() && self.sums.len() == 2 * wide);
-        assert!(self.task.factors.len() >= 5 * wide);
-        let gated = self.task.gate != Activation::None;
-        let mut c = 0;
-        while c < wide {
-            let left = wide - c;
-            // SAFETY: so many channels are left, and every row has `wide` values.
-            unsafe {
-                match (left >= GROUP * S::LANES, gated) {
-                    (true, true) => self.columns::<S, GROUP, true>(simd, c, S::LANES),
-                    (true, false) => self.columns::<S, GROUP, false>(simd, c, S::LANES),
-                    (false, true) => self.columns::<S, 1, true>(simd, c, left.min(S::LANES)),
-                    (false, false) => self.columns::<S, 1, false>(simd, c, left.min(S::LANES)),
-                }
-            }
-            c += if left >= GROUP * S::LANES { GROUP * S::LANES } else { S::LANES };
+        assert!(self.task.factors.len() >= 3 * wide);
+        let rows = self.x.len() / wide;
+        // SAFETY: so many rows have `wide` values, and the rest is less than a row.
+        unsafe {
+            self.rows(simd, 0, rows, wide);
+            self.rows(simd, rows * wide, 1, self.x.len() - rows * wide);
         }
     }
 }
@@ -287,12 +318,47 @@ impl Body for Sums<'_, '_> {
 const GROUP: usize = 4;
 
 impl Sums<'_, '_> {
+    /// Rows that begin at `start`, the first `width` values of each.
+    ///
     /// # Safety
-    /// Channels `c..c + NV * LANES` exist; of a single vector, `c..c + count`.
+    /// They exist; `width` is at most `wide`.
+    #[inline(always)]
+    unsafe fn rows<S: Simd>(&mut self, simd: S, start: usize, rows: usize, width: usize) {
+        let gated = self.task.gate != Activation::None;
+        let mut c = 0;
+        while c < width {
+            let left = width - c;
+            // SAFETY: so many channels are left.
+            unsafe {
+                match (left >= GROUP * S::LANES, gated) {
+                    (true, true) => {
+                        self.columns::<S, GROUP, true>(simd, [start + c, rows], c, S::LANES)
+                    }
+                    (true, false) => {
+                        self.columns::<S, GROUP, false>(simd, [start + c, rows], c, S::LANES)
+                    }
+                    (false, true) => {
+                        let count = left.min(S::LANES);
+                        self.columns::<S, 1, true>(simd, [start + c, rows], c, count)
+                    }
+                    (false, false) => {
+                        let count = left.min(S::LANES);
+                        self.columns::<S, 1, false>(simd, [start + c, rows], c, count)
+                    }
+                }
+            }
+            c += if left >= GROUP * S::LANES { GROUP * S::LANES } else { S::LANES };
+        }
+    }
+
+    /// # Safety
+    /// Channels `c..c + NV * LANES` exist, of a single vector `c..c + count`, in `rows` rows the
+    /// first of which has them at `start`.
     #[inline(always)]
     unsafe fn columns<S: Simd, const NV: usize, const GATED: bool>(
         &mut self,
         simd: S,
+        [start, rows]: [usize; 2],
         c: usize,
         count: usize,
     ) {
@@ -303,8 +369,8 @@ impl Sums<'_, '_> {
             let channels: [Channel<S::V>; NV] = std::array::from_fn(|vector| {
                 Channel::load(simd, self.task, c + vector * S::LANES, count)
             });
-            let (x, dy) = (self.x.as_ptr().add(c), self.dy.as_ptr().add(c));
-            for row in 0..self.x.len() / wide {
+            let (x, dy) = (self.x.as_ptr().add(start), self.dy.as_ptr().add(start));
+            for row in 0..rows {
                 for vector in 0..NV {
                     let at = row * wide + vector * S::LANES;
                     let x = part_of(simd, x.add(at), count);

@@ -3,7 +3,7 @@
 //! What flows back through batch norm is computed strip by strip and stays in the cache for both
 //! gradients of the convolution, which are all that read it: it is never written to memory.
 
-use super::batch_norm::Task;
+use super::batch_norm::{Task, finish_slopes};
 use super::depthwise_input::{InputRow, turned};
 use super::pointwise::{scatter, transposed};
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::conv2d::Conv2dSpec;
 use crate::depthwise::{Depthwise, DepthwiseSpec};
-use crate::error::Result;
+use crate::error::{Error, Result, check_len};
 use crate::isa::Isa;
 use crate::layer::{Cut, LayerSpec};
 use crate::normalize::Normalization;
@@ -52,8 +52,29 @@ pub struct LayerSlopes<'a> {
     pub input: Option<&'a mut [f32]>,
     /// Of its filter.
     pub filter: &'a mut [f32],
-    /// Of batch norm's scale and shift.
-    pub norm: BatchNormSlopes<'a>,
+    /// Of the scale and shift of the batch norm behind it.
+    pub norm: NormSlopes<'a>,
+    /// Of those of the batch norm before it, if wanted.
+    pub before: Option<SlopesBefore<'a>>,
+}
+
+/// Slopes of the scale and shift of the batch norm behind a convolution.
+#[derive(Debug)]
+pub enum NormSlopes<'a> {
+    /// They are to be summed first, which reads output and slope once more.
+    Wanted(BatchNormSlopes<'a>),
+    /// They are known: the layer behind has summed them.
+    Known([&'a [f32]; 2]),
+}
+
+/// Slopes of the scale and shift of what is applied to a layer's input, summed where the slope of
+/// that input is written.
+#[derive(Debug)]
+pub struct SlopesBefore<'a> {
+    /// `1 / sqrt(batch variance + epsilon)` of each channel of the input.
+    pub inverse_deviation: &'a [f32],
+    /// To be written.
+    pub slopes: BatchNormSlopes<'a>,
 }
 
 /// Scratch memory of a layer's backward step.
@@ -61,7 +82,9 @@ pub struct LayerSlopes<'a> {
 pub struct LayerScratch<'a> {
     /// As long as [`BatchNormGradient::scratch_len`] says.
     pub norm: BatchNormGradientScratch<'a>,
-    /// As long as [`LayerGradient::scratch_len`] says.
+    /// As long as the first of [`LayerGradient::scratch_len`] says.
+    pub sums: &'a mut [f64],
+    /// As long as the second says.
     pub parts: &'a mut [f32],
 }
 
@@ -89,10 +112,11 @@ impl LayerGradient {
         }
     }
 
-    /// Floats of scratch that `run` wants for its parts.
-    pub fn scratch_len(&self, batch: usize) -> usize {
+    /// Doubles and floats of scratch that `run` wants for its parts.
+    pub fn scratch_len(&self, batch: usize) -> [usize; 2] {
         let cut = self.spec.cut(self.output, batch);
-        cut.count * self.part_len(&cut)
+        let before = Normalization::scratch_len(self.spec.input()[2]) / 3;
+        [cut.count * 2 * before, cut.count * self.part_len(&cut)]
     }
 
     /// Floats of a part's scratch: sums, a strip of slopes and one of inputs.
@@ -116,31 +140,55 @@ impl LayerGradient {
         to: LayerSlopes<'_>,
         scratch: LayerScratch<'_>,
     ) -> Result<()> {
-        let LayerSlopes { input: mut dx, filter: slopes, norm: mut norm_slopes } = to;
+        let LayerSlopes { input: mut dx, filter: slopes, norm: norm_slopes, before } = to;
         let cut = self.spec.cut(self.output, batch);
         assert_eq!(of.input.len(), cut.units * cut.read, "input");
         assert_eq!(of.output.len(), cut.units * cut.written, "output");
         assert!(dx.as_ref().is_none_or(|dx| dx.len() == of.input.len()), "dx");
         assert!(dx.is_none() || of.filter.len() == self.filter_len(), "filter");
         assert_eq!(slopes.len(), self.filter_len(), "slopes of the filter");
-        let values = [of.output, of.dy];
-        let reduced = norm.reduce(self.isa, pool, values, &mut norm_slopes, scratch.norm)?;
-        let Some(task) = reduced else {
+        let task = match norm_slopes {
+            NormSlopes::Wanted(mut to) => {
+                norm.reduce(self.isa, pool, [of.output, of.dy], &mut to, scratch.norm)?
+            }
+            NormSlopes::Known(slopes) if !of.output.is_empty() => {
+                let rows = of.output.len() / self.output[2];
+                Some(norm.known(self.isa, rows, slopes, scratch.norm)?)
+            }
+            NormSlopes::Known(_) => None,
+        };
+        let Some(task) = task else {
             slopes.fill(0.0);
             dx.into_iter().for_each(|dx| dx.fill(0.0));
+            if let Some(SlopesBefore { slopes, .. }) = before {
+                slopes.gamma.fill(0.0);
+                slopes.beta.fill(0.0);
+            }
             return Ok(());
         };
         let back = dx.as_ref().map(|_| self.filter.back(self.isa, self.output, of.filter));
         let back = back.transpose()?;
+        let summed = match (&before, &of.before, &back) {
+            (None, ..) => None,
+            (Some(to), Some(norm), Some(_)) => {
+                let channels = self.spec.input()[2];
+                check_len("deviations of the norm before", to.inverse_deviation, channels)?;
+                check_len("slopes of the scale before", to.slopes.gamma, channels)?;
+                check_len("slopes of the shift before", to.slopes.beta, channels)?;
+                Some(Task::before(self.isa, norm))
+            }
+            _ => return Err(Error::geometry("slopes of a norm that no slope goes back to")),
+        };
+        let wide = summed.map_or(0, |task| task.wide());
         let stride = self.part_len(&cut);
         let parts = &mut scratch.parts[..cut.count * stride];
+        let sums = &mut scratch.sums[..cut.count * 2 * wide];
         let dx = dx.as_deref_mut().unwrap_or_default();
-        let nothing = (&mut [(); 0][..], 0);
         pool.for_each_triple(
             (dx, cut.each * cut.read),
-            nothing,
-            (parts, stride),
-            &|index, dx, _, part| {
+            (&mut *sums, 2 * wide),
+            (&mut *parts, stride),
+            &|index, dx, sums, part| {
                 let range = cut.part(index);
                 let written = range.start * cut.written..range.end * cut.written;
                 let of = LayerOperands {
@@ -149,10 +197,15 @@ impl LayerGradient {
                     dy: &of.dy[written],
                     ..of
                 };
-                self.part(&cut, &task, back.as_ref(), of, dx, part);
+                sums.fill(0.0);
+                let back = back.as_ref().map(|back| (back, dx));
+                self.part(&cut, &task, of, back, part, summed.as_ref().map(|task| (task, sums)));
             },
         );
         add_parts(self.isa, pool, parts, stride, slopes);
+        if let Some(SlopesBefore { inverse_deviation, mut slopes }) = before {
+            finish_slopes((sums, wide), inverse_deviation, &mut slopes);
+        }
         Ok(())
     }
 
@@ -161,10 +214,10 @@ impl LayerGradient {
         &self,
         cut: &Cut,
         task: &Task<'_>,
-        back: Option<&Back<'_>>,
         of: LayerOperands<'_>,
-        dx: &mut [f32],
+        mut back: Option<(&Back<'_>, &mut [f32])>,
         part: &mut [f32],
+        mut summed: Option<(&Task<'_>, &mut [f64])>,
     ) {
         let (sums, strips) = part.split_at_mut(self.filter_len());
         let (strip, read) = strips.split_at_mut(cut.block * cut.written);
@@ -182,8 +235,12 @@ impl LayerGradient {
                 input = &read[..input.len()];
             }
             self.filter.add(input, strip, sums);
-            if let Some(back) = back {
-                back.run(self.isa, strip, &mut dx[inside]);
+            if let Some((back, dx)) = &mut back {
+                let dx = &mut dx[inside.clone()];
+                back.run(self.isa, strip, dx);
+                if let Some((task, sums)) = &mut summed {
+                    task.add(&of.input[inside], dx, sums);
+                }
             }
         }
     }

@@ -273,7 +273,10 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
         of_batch: true,
     };
     let [sums, factors] = BatchNormGradient::scratch_len(y.len() / channels, channels);
+    let before_deviation = numbers(18, input[2]);
     let on = |pool: &Pool, x: &[f32], before: Option<Normalization<'_>>, wants_input: bool| {
+        let count = if before.is_some() { input[2] } else { 0 };
+        let (mut gamma_before, mut shift_before) = (vec![f32::NAN; count], vec![f32::NAN; count]);
         let mut dx = vec![f32::NAN; if wants_input { x.len() } else { 0 }];
         let mut slopes = vec![f32::NAN; w.len()];
         let (mut gamma, mut shift) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
@@ -282,17 +285,23 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
         let to = LayerSlopes {
             input: wants_input.then_some(&mut dx[..]),
             filter: &mut slopes,
-            norm: BatchNormSlopes { gamma: &mut gamma, beta: &mut shift },
+            norm: NormSlopes::Wanted(BatchNormSlopes { gamma: &mut gamma, beta: &mut shift }),
+            before: before.map(|_| SlopesBefore {
+                inverse_deviation: &before_deviation,
+                slopes: BatchNormSlopes { gamma: &mut gamma_before, beta: &mut shift_before },
+            }),
         };
+        let [doubles, floats] = op.scratch_len(batch);
         let scratch = LayerScratch {
             norm: BatchNormGradientScratch {
                 sums: &mut vec![f64::NAN; sums],
                 factors: &mut vec![f32::NAN; factors],
             },
-            parts: &mut vec![f32::NAN; op.scratch_len(batch)],
+            sums: &mut vec![f64::NAN; doubles],
+            parts: &mut vec![f32::NAN; floats],
         };
         op.run(pool, batch, &norm, of, to, scratch).unwrap();
-        [slopes, gamma, shift, dx].concat()
+        [slopes, gamma, shift, dx, gamma_before, shift_before].concat()
     };
     let what = format!("{isa} {spec:?} {batch} {activation:?}");
     let got = on_threads(|pool| on(pool, &x, None, true));
@@ -327,7 +336,30 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
     let mut applied = vec![f32::NAN; x.len()];
     before.apply(isa, &x, &mut applied);
     let got = on_threads(|pool| on(pool, &x, Some(before), true));
+    let (got, summed) = got.split_at(got.len() - 2 * input[2]);
     assert_eq!(got, on(&pool, &applied, None, true), "{what} with an input made on the way");
+
+    // Nor do the slopes of the norm before change for being summed where they are written.
+    let dx = &got[got.len() - x.len()..];
+    let norm = BatchNormGradient {
+        mean,
+        inverse_deviation: &before_deviation,
+        factor: &before.factors().1[before.factors().1.len() / 3..][..input[2]],
+        beta,
+        activation,
+        of_batch: true,
+    };
+    let [sums, factors] = BatchNormGradient::scratch_len(x.len() / input[2], input[2]);
+    let mut slopes = [vec![f32::NAN; input[2]], vec![f32::NAN; input[2]]];
+    let [gamma, shift] = &mut slopes;
+    let scratch = BatchNormGradientScratch {
+        sums: &mut vec![f64::NAN; sums],
+        factors: &mut vec![f32::NAN; factors],
+    };
+    let mut to = BatchNormSlopes { gamma, beta: shift };
+    norm.run(isa, &pool, &x, dx, &mut applied, &mut to, scratch).unwrap();
+    close(&format!("{what} scale before"), &summed[..input[2]], &slopes[0]);
+    close(&format!("{what} shift before"), &summed[input[2]..], &slopes[1]);
 }
 
 /// A layer in one yields what batch norm, the convolution and its statistics yield.
