@@ -69,6 +69,14 @@ impl Lowering<'_> {
         self.fact(input).ok()?.integers()
     }
 
+    /// The shape of output 0.
+    ///
+    /// # Errors
+    /// `Shape` where it is not fully known even now.
+    pub(crate) fn output_shape(&self) -> Result<Vec<usize>> {
+        concrete(self.output_fact(0)?)
+    }
+
     fn constant(&mut self, input: usize) -> Result<Option<Arc<Tensor>>> {
         let tensor = self.tensor(input)?;
         let value = self.folded.fact(tensor)?.value.clone();

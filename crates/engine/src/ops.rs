@@ -129,6 +129,7 @@ const OPS: &[(&str, Import)] = &[
     ("AssignSubVariableOp", assign::Assign::subtract),
     ("AssignVariableOp", assign::Assign::set),
     ("AvgPool", pool::Pool::average),
+    ("AvgPoolGrad", pool::AvgPoolGrad::import),
     ("BiasAdd", bias_add::BiasAdd::import),
     ("BiasAddGrad", bias_add_grad::BiasAddGrad::import),
     ("BroadcastTo", broadcast_to::BroadcastTo::import),

@@ -39,7 +39,7 @@ pub(crate) use fake_quant::FakeQuant;
 pub(crate) use layer::layer;
 pub(crate) use layer_gradient::{batch_norm_gradient, layer_gradient};
 pub(crate) use pad::Pad;
-pub(crate) use pool::Pooling;
+pub(crate) use pool::{AveragePoolGrad, Pooling};
 pub(crate) use random::Random;
 pub(crate) use reduce::{L2Loss, Reduce};
 pub(crate) use softmax::Softmax;
@@ -95,10 +95,15 @@ impl Site {
 
     /// `[height, width, channels]` of input 0.
     pub(crate) fn image(&self) -> Result<[usize; 3]> {
-        match *self.input(0) {
-            [_, height, width, channels] => Ok([height, width, channels]),
-            _ => Err(Error::shape("the input must have rank 4")),
-        }
+        image(self.input(0))
+    }
+}
+
+/// `[height, width, channels]` of a shape of images.
+fn image(shape: &[usize]) -> Result<[usize; 3]> {
+    match *shape {
+        [_, height, width, channels] => Ok([height, width, channels]),
+        _ => Err(Error::shape("the input must have rank 4")),
     }
 }
 

@@ -18,10 +18,12 @@ use std::sync::Arc;
 
 use mobilenet_engine::interpret::interpret;
 use mobilenet_engine::{
-    Attributes, Error, Graph, Shape, TensorId, differentiable_ops, differentiate,
+    Attributes, Error, Graph, Plan, PlanOptions, Pool, Session, Shape, TensorId,
+    differentiable_ops, differentiate,
 };
 use mobilenet_formats::{DType, Tensor};
-use support::network::{constant, integers, noise};
+use support::network::{constant, integers, noise, none, placeholder};
+use support::{difference, reals};
 
 const STEP: f64 = 1e-5;
 /// Of slopes below 1; of larger ones relative.
@@ -29,9 +31,6 @@ const TOLERANCE: f64 = 1e-7;
 
 /// The range of the fake quantisations with one range: 0 is one of its values.
 const ENDS: [f32; 2] = [-1.28, 1.27];
-
-/// Ops of which another test here checks the slopes.
-const APART: [&str; 1] = ["AvgPool"];
 
 /// An input of an op; the shape comes first.
 enum Input {
@@ -289,6 +288,25 @@ fn convolutions() -> Vec<Case> {
     cases
 }
 
+fn window(kernel: [i64; 2], strides: [i64; 2], padding: &str) -> Attributes {
+    let four = |[height, width]: [i64; 2]| [1, height, width, 1];
+    let attributes = float().with_ints("ksize", &four(kernel)).with_string("padding", padding);
+    attributes.with_ints("strides", &four(strides))
+}
+
+/// The whole image, windows apart, windows that overlap, and gaps between them.
+fn pools() -> Vec<Case> {
+    let windows =
+        [([5, 7], [1, 1]), ([5, 7], [2, 2]), ([2, 2], [2, 2]), ([3, 3], [1, 2]), ([1, 2], [2, 3])];
+    let cases = windows.iter().flat_map(|&(kernel, strides)| {
+        ["SAME", "VALID"].map(|padding| {
+            let inputs = vec![Drawn(&[2, 5, 7, 3], -1.0, 1.0)];
+            case("AvgPool", window(kernel, strides, padding), inputs)
+        })
+    });
+    cases.collect()
+}
+
 fn batch_norms() -> Vec<Case> {
     let mut cases = Vec::new();
     for op in ["FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"] {
@@ -339,14 +357,21 @@ fn fake_quantisations() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    let groups =
-        [unary(), operands(), shapes(), convolutions(), batch_norms(), fake_quantisations()];
+    let groups = [
+        unary(),
+        operands(),
+        shapes(),
+        convolutions(),
+        pools(),
+        batch_norms(),
+        fake_quantisations(),
+    ];
     groups.into_iter().flatten().collect()
 }
 
 #[test]
 fn every_rule_has_a_case() {
-    let tested: BTreeSet<&str> = cases().iter().map(|case| case.op).chain(APART).collect();
+    let tested: BTreeSet<&str> = cases().iter().map(|case| case.op).collect();
     assert_eq!(tested, differentiable_ops().collect::<BTreeSet<_>>());
 }
 
@@ -369,32 +394,47 @@ fn slopes_agree_with_differences() {
     }
 }
 
-/// The engine does not run `AvgPoolGrad`: here plain loops do, on what the rule feeds it.
+/// In float32: a slope is the sum of at most 35 shares of slopes below 2.
 #[test]
-fn average_pools_hand_their_slope_to_tensorflows_op() {
-    let windows = [("ksize", [1, 2, 2, 1]), ("strides", [1, 2, 2, 1])];
-    let mut attributes = float().with_string("padding", "VALID");
-    for (name, sizes) in windows {
-        attributes = attributes.with_ints(name, &sizes);
+fn compiled_slopes_of_pools_are_those_of_the_interpreter() {
+    for case in pools() {
+        let (mut graph, inputs) = case.start();
+        let y = graph.add("y", case.op, case.attributes.clone(), &inputs).unwrap();
+        // The slope depends on the values, so nothing of it is computed in advance.
+        let squared = graph.add("squared", "Square", float(), &[y.into()]).unwrap();
+        weigh(&mut graph, squared.into());
+        let slope = differentiate(&mut graph, "loss", &["x0"]).unwrap()[0].unwrap();
+        let slope = graph.tensor_name(slope);
+        let values = case.values();
+        let want = evaluate(&graph, &values, &[slope.as_str()]).remove(0);
+        let (shape, x) = (values[0].tensor.shape(), values[0].tensor.as_f64().unwrap());
+        let x = Tensor::new(shape, x.iter().map(|&x| x as f32).collect::<Vec<_>>()).unwrap();
+        for threads in [1, 3] {
+            let fed = [("x0", Shape::known(shape))];
+            let options = PlanOptions { threads, ..PlanOptions::default() };
+            let plan = Plan::compile(&graph, &none, &fed, &[slope.as_str()], &options).unwrap();
+            let kernels: Vec<_> =
+                plan.summary().steps.into_iter().map(|step| step.kernel).collect();
+            let label = format!("{:?} {kernels:?}", case.attributes);
+            assert!(kernels.iter().any(|name| name.starts_with("average_pool_grad")), "{label}");
+            let mut session = Session::new(Arc::new(plan), Arc::new(Pool::new(threads)));
+            let got = session.call(&[&x]).unwrap().remove(0);
+            assert_eq!(got.shape(), want.shape(), "{label}");
+            let worst = difference(&reals(&got), want.as_f64().unwrap());
+            assert!(worst <= 1e-6, "{label}: {worst:e}");
+        }
     }
-    let case = case(APART[0], attributes, vec![Drawn(&[2, 4, 6, 3], -1.0, 1.0)]);
-    let (mut graph, values) = (case.graph(), case.values());
-    let slope = differentiate(&mut graph, "loss", &["x0"]).unwrap()[0].unwrap();
-    let node = graph.node(slope.node);
-    assert_eq!((node.op_name.as_str(), node.inputs.len()), ("AvgPoolGrad", 2));
-    for (name, sizes) in windows {
-        assert_eq!(node.attributes.ints(name).unwrap(), sizes);
-    }
-    assert_eq!(node.attributes.string("padding", "").unwrap(), "VALID");
-    let fed = [0, 1].map(|input: usize| graph.tensor_name(node.inputs[input]));
-    let fed = evaluate(&graph, &values, &[fed[0].as_str(), fed[1].as_str()]);
-    assert_eq!(fed[0].as_i32().unwrap(), [2, 4, 6, 3]);
-    assert_eq!(fed[1].shape(), [2, 2, 3, 3]);
-    let dy = fed[1].as_f64().unwrap();
-    let of = |at: usize| {
-        let (channel, column, row, image) = (at % 3, at / 3 % 6, at / 18 % 4, at / 72);
-        dy[((image * 2 + row / 2) * 3 + column / 2) * 3 + channel] / 4.0
-    };
-    let got: Vec<f64> = (0..144).map(of).collect();
-    expect_near(case.op, &got, &differences(&graph, &values, 0));
+}
+
+#[test]
+fn pools_whose_slope_has_another_shape_are_refused() {
+    let mut graph = Graph::new();
+    let sizes = integers(&mut graph, "sizes", &[1, 4, 4, 2]);
+    let dy = placeholder(&mut graph, "dy", Shape::known(&[1, 3, 3, 2]));
+    let attributes = window([2, 2], [2, 2], "VALID");
+    graph.add("dx", "AvgPoolGrad", attributes, &[sizes.into(), dy.into()]).unwrap();
+    let fed = [("dy", Shape::known(&[1, 3, 3, 2]))];
+    let error = Plan::compile(&graph, &none, &fed, &["dx"], &PlanOptions::default()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("dx") && text.contains("is pooled to [1, 2, 2, 2]"), "{text}");
 }

@@ -4,6 +4,7 @@
 //! alone, each part summed by itself and the parts added in order, so that no result depends on
 //! how many threads there are.
 
+mod average_pool;
 mod batch_norm;
 mod depthwise;
 mod depthwise_input;
@@ -16,6 +17,7 @@ pub mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use average_pool::AveragePoolGradient;
 pub use batch_norm::{BatchNormGradient, BatchNormGradientScratch, BatchNormSlopes};
 pub use depthwise::DepthwiseFilterGradient;
 pub use depthwise_input::depthwise_input_gradient;

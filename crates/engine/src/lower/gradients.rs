@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::ops::{By, Geometry, Levels, Range};
 use crate::program::{Body, ConvolutionAtRun, ConvolutionGradient};
 use crate::steps::{self, gradients};
+use crate::window::Window;
 
 impl Lowering<'_> {
     /// A convolution whose weights are computed, or change, at run time.
@@ -45,6 +46,12 @@ impl Lowering<'_> {
     ) -> Result<()> {
         let inputs = operands.iter().map(|&i| self.input(i)).collect::<Result<_>>()?;
         self.emit(Body::ConvolutionGradient(gradient), inputs, 1)
+    }
+
+    pub(crate) fn average_pool_grad(&mut self, kernel: [usize; 2], window: Window) -> Result<()> {
+        self.want_f32(&[1])?;
+        let input = self.output_shape()?;
+        self.other(steps::AveragePoolGrad { input, kernel, window }, &[1])
     }
 
     pub(crate) fn relu_grad(&mut self, activation: Activation) -> Result<()> {
@@ -91,7 +98,7 @@ impl Lowering<'_> {
 
     pub(crate) fn broadcast(&mut self) -> Result<()> {
         self.want_f32(&[0])?;
-        let shape = super::concrete(self.output_fact(0)?)?;
+        let shape = self.output_shape()?;
         self.other(gradients::Broadcast { shape }, &[0])
     }
 }

@@ -1,4 +1,4 @@
-//! `AvgPool` and `MaxPool` over height and width. Padding counts in neither.
+//! `AvgPool` and `MaxPool` over height and width, and `AvgPoolGrad`. Padding counts in no window.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use mobilenet_formats::Tensor;
 
 use super::convolution::{expect_float, padding, pair};
+use super::fill::shape_of_sizes;
 use super::{Op, only_nhwc};
 use crate::attributes::Attributes;
 use crate::error::{Error, Result};
 use crate::facts::{Fact, Shape, elements};
 use crate::lower::Lowering;
 use crate::reference;
-use crate::window::Window;
+use crate::window::{Extent, Window};
 
 /// How the values of a window become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +43,52 @@ pub(crate) fn window(attributes: &Attributes) -> Result<([usize; 2], Window)> {
 
 impl Pool {
     pub(super) fn average(attributes: &Attributes) -> Result<Arc<dyn Op>> {
-        Self::import(Pooling::Average, attributes)
+        Ok(Arc::new(Self::read(Pooling::Average, attributes)?))
     }
 
     pub(super) fn max(attributes: &Attributes) -> Result<Arc<dyn Op>> {
-        Self::import(Pooling::Max, attributes)
+        Ok(Arc::new(Self::read(Pooling::Max, attributes)?))
     }
 
-    fn import(pooling: Pooling, attributes: &Attributes) -> Result<Arc<dyn Op>> {
+    fn read(pooling: Pooling, attributes: &Attributes) -> Result<Self> {
         let data_format = attributes.string("data_format", "NHWC")?;
         let (kernel, window) = window(attributes)?;
-        Ok(Arc::new(Self { pooling, kernel, window, data_format }))
+        Ok(Self { pooling, kernel, window, data_format })
+    }
+
+    /// The shape that an input of `shape` is pooled to, with the windows along height and width.
+    fn output(&self, shape: &[usize]) -> Result<([usize; 4], [Extent; 2])> {
+        only_nhwc(&self.data_format)?;
+        let &[images, height, width, channels] = shape else {
+            return Err(Error::shape("the input must have rank 4"));
+        };
+        let rows = self.window.extent(0, height, self.kernel[0])?;
+        let columns = self.window.extent(1, width, self.kernel[1])?;
+        Ok(([images, rows.output, columns.output, channels], [rows, columns]))
+    }
+
+    /// Visits each element of the output with the elements of an input of `shape` that its window
+    /// covers.
+    fn windows(&self, shape: &[usize], mut visit: impl FnMut(usize, &[usize])) -> Result<()> {
+        let (output, extents) = self.output(shape)?;
+        let &[_, height, width, channels] = shape else { return Ok(()) };
+        let clip = |axis: usize, at: usize, input: usize| {
+            let (start, before) = (at * self.window.strides[axis], extents[axis].before);
+            let end = (start + self.kernel[axis]).saturating_sub(before);
+            start.saturating_sub(before)..end.min(input)
+        };
+        let mut covered = Vec::new();
+        for out in 0..elements(&output)? {
+            let (c, i) = (out % channels, out / channels);
+            let (column, i) = (i % output[2], i / output[2]);
+            let (row, image) = (i % output[1], i / output[1]);
+            let (ys, xs) = (clip(0, row, height), clip(1, column, width));
+            let pixels = ys.flat_map(|y| xs.clone().map(move |x| (image * height + y) * width + x));
+            covered.clear();
+            covered.extend(pixels.map(|pixel| pixel * channels + c));
+            visit(out, &covered);
+        }
+        Ok(())
     }
 
     fn pool(&self, values: impl Iterator<Item = f64>) -> f64 {
@@ -95,32 +131,70 @@ impl Op for Pool {
     }
 
     fn evaluate(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-        only_nhwc(&self.data_format)?;
-        let &[images, height, width, channels] = inputs[0].shape() else {
-            return Err(Error::shape("the input must have rank 4"));
-        };
+        let (shape, _) = self.output(inputs[0].shape())?;
         let x = reference::reals(inputs[0])?;
-        let rows = self.window.extent(0, height, self.kernel[0])?;
-        let columns = self.window.extent(1, width, self.kernel[1])?;
-        let shape = [images, rows.output, columns.output, channels];
         let mut y = Vec::with_capacity(elements(&shape)?);
-        let clip = |at: usize, before: usize, kernel: usize, input: usize| {
-            at.saturating_sub(before)..(at + kernel).saturating_sub(before).min(input)
-        };
-        for i in 0..elements(&shape)? {
-            let (c, i) = (i % channels, i / channels);
-            let (column, i) = (i % columns.output, i / columns.output);
-            let (row, image) = (i % rows.output, i / rows.output);
-            let ys = clip(row * self.window.strides[0], rows.before, self.kernel[0], height);
-            let xs = clip(column * self.window.strides[1], columns.before, self.kernel[1], width);
-            let pixels = ys.flat_map(|y| xs.clone().map(move |x| (image * height + y) * width + x));
-            y.push(self.pool(pixels.map(|pixel| x[pixel * channels + c])));
-        }
+        self.windows(inputs[0].shape(), |_, covered| {
+            y.push(self.pool(covered.iter().map(|&at| x[at])));
+        })?;
         Ok(vec![reference::real(inputs[0].dtype(), &shape, y)?])
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         only_nhwc(&self.data_format)?;
         lowering.pool(self.pooling, self.kernel, self.window)
+    }
+}
+
+/// The slope of an average pool's input, from the sizes of the input and the slope of the output.
+#[derive(Debug)]
+pub(super) struct AvgPoolGrad {
+    pool: Pool,
+}
+
+impl AvgPoolGrad {
+    pub(super) fn import(attributes: &Attributes) -> Result<Arc<dyn Op>> {
+        Ok(Arc::new(Self { pool: Pool::read(Pooling::Average, attributes)? }))
+    }
+
+    /// Fails unless an input of `sizes` is pooled to what `slope` has the shape of.
+    fn check(&self, sizes: &[usize], slope: &[usize]) -> Result<()> {
+        let (output, _) = self.pool.output(sizes)?;
+        if slope == output {
+            return Ok(());
+        }
+        let message = format!("the slope has shape {slope:?}, {sizes:?} is pooled to {output:?}");
+        Err(Error::shape(message))
+    }
+}
+
+impl Op for AvgPoolGrad {
+    fn arity(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
+    fn infer(&self, inputs: &[Fact]) -> Result<Vec<Fact>> {
+        expect_float(&inputs[1])?;
+        let shape = shape_of_sizes(&inputs[0])?.merge(&Shape::of_rank(4));
+        let shape = shape.ok_or_else(|| Error::shape("four sizes wanted"))?;
+        Ok(vec![Fact { dtype: inputs[1].dtype, shape, ..Fact::unknown() }])
+    }
+
+    fn evaluate(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let sizes = shape_of_sizes(&Fact::constant(Arc::new(inputs[0].clone())))?;
+        let sizes = sizes.concrete().unwrap_or_default();
+        self.check(&sizes, inputs[1].shape())?;
+        let dy = reference::reals(inputs[1])?;
+        let mut dx = vec![0.0; elements(&sizes)?];
+        self.pool.windows(&sizes, |out, covered| {
+            covered.iter().for_each(|&at| dx[at] += dy[out] / covered.len() as f64);
+        })?;
+        Ok(vec![reference::real(inputs[1].dtype(), &sizes, dx)?])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let sizes = lowering.output_shape()?;
+        self.check(&sizes, &lowering.shape(1)?)?;
+        lowering.average_pool_grad(self.pool.kernel, self.pool.window)
     }
 }

@@ -1,11 +1,12 @@
-//! Pooling over height and width; padding counts in no window.
+//! Pooling over height and width, and the gradient of averages; padding counts in no window.
 
 use std::sync::Arc;
 
 use mobilenet_kernels as kernels;
+use mobilenet_kernels::gradients::AveragePoolGradient;
 use mobilenet_kernels::{Isa, PoolKind, PoolingSpec};
 
-use super::{Call, Kernel, Recipe, Site, floats, floats_mut, refused};
+use super::{Call, Kernel, Recipe, Site, floats, floats_mut, image, refused};
 use crate::error::Result;
 use crate::ops;
 use crate::program::Value;
@@ -26,23 +27,12 @@ impl Recipe for Pooling {
 
     fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
         let input = site.image()?;
-        let rows = self.window.extent(0, input[0], self.kernel[0])?;
-        let columns = self.window.extent(1, input[1], self.kernel[1])?;
+        let window = sliding(self.kernel, &self.window, input)?;
         let is_average = self.pooling == ops::Pooling::Average;
-        if is_average && self.kernel == input[..2] && (rows.output, columns.output) == (1, 1) {
+        let outputs = window.output([input[0], input[1]]).map_err(refused)?;
+        if is_average && self.kernel == input[..2] && outputs == [1, 1] {
             return Ok(Arc::new(GlobalMean::new(site.isa, input)));
         }
-        let window = kernels::Window {
-            kernel: self.kernel,
-            stride: self.window.strides,
-            dilation: self.window.dilations,
-            padding: kernels::Padding {
-                top: rows.before,
-                bottom: rows.after,
-                left: columns.before,
-                right: columns.after,
-            },
-        };
         let kind = if is_average { PoolKind::Average } else { PoolKind::Max };
         let spec = PoolingSpec { kind, input, window };
         let packed = kernels::Pooling::new(site.isa, spec).map_err(refused)?;
@@ -50,6 +40,23 @@ impl Recipe for Pooling {
         let (image, name) = (input.iter().product(), format!("{name}_f32__{}", site.isa));
         Ok(Arc::new(Prepared { packed, image, name }))
     }
+}
+
+/// A window laid over images of `[height, width, channels]`.
+fn sliding(kernel: [usize; 2], window: &Window, input: [usize; 3]) -> Result<kernels::Window> {
+    let rows = window.extent(0, input[0], kernel[0])?;
+    let columns = window.extent(1, input[1], kernel[1])?;
+    Ok(kernels::Window {
+        kernel,
+        stride: window.strides,
+        dilation: window.dilations,
+        padding: kernels::Padding {
+            top: rows.before,
+            bottom: rows.after,
+            left: columns.before,
+            right: columns.after,
+        },
+    })
 }
 
 #[derive(Debug)]
@@ -68,6 +75,42 @@ impl Kernel for Prepared {
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
         let (x, y) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
         self.packed.run(call.pool, x.len() / self.image.max(1), x, y);
+        Ok(())
+    }
+}
+
+/// The slope of what an average pool took, an input of shape `input`, from the slope of its output.
+#[derive(Clone, Debug)]
+pub(crate) struct AveragePoolGrad {
+    pub(crate) input: Vec<usize>,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) window: Window,
+}
+
+impl Recipe for AveragePoolGrad {
+    fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
+        let input = image(&self.input)?;
+        let window = sliding(self.kernel, &self.window, input)?;
+        let op = AveragePoolGradient::new(site.isa, input, window).map_err(refused)?;
+        Ok(Arc::new(Spread { op, images: self.input[0], isa: site.isa }))
+    }
+}
+
+#[derive(Debug)]
+struct Spread {
+    op: AveragePoolGradient,
+    images: usize,
+    isa: Isa,
+}
+
+impl Kernel for Spread {
+    fn name(&self) -> String {
+        format!("average_pool_grad_f32__{}", self.isa)
+    }
+
+    fn run(&self, call: &mut Call<'_>) -> Result<()> {
+        let (dy, dx) = (floats(call.inputs[0])?, floats_mut(call.outputs[0])?);
+        self.op.run(call.pool, self.images, dy, dx);
         Ok(())
     }
 }

@@ -81,6 +81,32 @@ pub fn depthwise(
     Ok((narrow(dx), narrow(dw)))
 }
 
+/// Slope of the input of an average pooling of images of `[height, width, channels]`; padding
+/// counts in no window.
+///
+/// # Errors
+/// A geometry that does not fit.
+pub fn average_pool(
+    [height, width, channels]: [usize; 3],
+    window: Window,
+    dy: &[f32],
+) -> Result<Vec<f32>> {
+    let [rows, columns] = window.output([height, width])?;
+    let batch = dy.len() / (rows * columns * channels).max(1);
+    let mut dx = vec![0.0_f64; batch * height * width * channels];
+    for (image, y, x) in positions([batch, rows, columns]) {
+        let taps = positions([window.kernel[0], window.kernel[1], 1]);
+        let inside: Vec<[usize; 2]> = taps
+            .filter_map(|(ky, kx, _)| source(&window, [height, width], [y, x], [ky, kx]))
+            .collect();
+        for (&[iy, ix], c) in inside.iter().flat_map(|at| (0..channels).map(move |c| (at, c))) {
+            let slope = f64::from(dy[((image * rows + y) * columns + x) * channels + c]);
+            dx[((image * height + iy) * width + ix) * channels + c] += slope / inside.len() as f64;
+        }
+    }
+    Ok(narrow(dx))
+}
+
 /// Slopes of input, scale and shift of batch norm with the batch's own statistics, `dy` already
 /// gated. `x` and `dy` are `[rows, gamma.len()]`.
 pub fn batch_norm(x: &[f32], dy: &[f32], gamma: &[f32], epsilon: f64) -> [Vec<f32>; 3] {

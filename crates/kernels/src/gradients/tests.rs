@@ -126,6 +126,38 @@ fn depthwise_convolutions() {
 }
 
 #[test]
+fn average_pools() {
+    // Height, width, channels, kernel, stride.
+    let cases = [
+        (7, 7, 33, [7, 7], [1, 1]),
+        (7, 7, 16, [7, 7], [2, 2]),
+        (8, 6, 5, [2, 2], [2, 2]),
+        (9, 11, 8, [3, 2], [2, 3]),
+        (5, 5, 1, [2, 2], [3, 3]),
+        (10, 7, 3, [3, 3], [1, 1]),
+        (1, 1, 20, [1, 1], [1, 1]),
+    ];
+    for (height, width, channels, kernel, stride) in cases {
+        let same = Window::same(kernel, stride, [1, 1], [height, width]);
+        for window in [same, Window::valid(kernel, stride, [1, 1])] {
+            let input = [height, width, channels];
+            let outputs = window.output([height, width]).unwrap().iter().product::<usize>();
+            let dy = numbers(11, BATCH * outputs * channels);
+            let want = reference::average_pool(input, window, &dy).unwrap();
+            for isa in isas() {
+                let op = AveragePoolGradient::new(isa, input, window).unwrap();
+                let dx = on_threads(|pool| {
+                    let mut dx = vec![f32::NAN; want.len()];
+                    op.run(pool, BATCH, &dy, &mut dx);
+                    dx
+                });
+                close(&format!("{isa} {input:?} {window:?}"), &dx, &want);
+            }
+        }
+    }
+}
+
+#[test]
 fn batch_norms() {
     const EPSILON: f64 = 1e-3;
     for (rows, channels) in [(1, 5), (3, 8), (200, 8), (5000, 8), (129, 16), (70, 33)] {
