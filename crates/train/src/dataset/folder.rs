@@ -9,8 +9,8 @@ use crate::{Error, ErrorKind, Result};
 /// Endings that make a file an image; what it really is, its content decides.
 const EXTENSIONS: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// What images are for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What images are for; the further from training, the greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Side {
     Train,
     Validation,

@@ -12,6 +12,7 @@ mod split;
 mod tfrecord;
 mod webdataset;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use sample::{Sample, Source};
@@ -24,6 +25,8 @@ use crate::{Error, ErrorKind, Result};
 pub struct Dataset {
     /// Class names; a sample's label indexes them.
     pub classes: Vec<String>,
+    /// What shards themselves call their classes, by number: several may have one name.
+    pub words: BTreeMap<usize, String>,
     /// What the network learns from.
     pub train: Vec<Sample>,
     /// What decides when to stop and what to keep.
@@ -52,6 +55,24 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// Opens shards to evaluate a network with: of a folder's the first there are of those for the
+    /// test, for validation and for training, and no other is read. Nothing is divided, and
+    /// classes may lack images.
+    ///
+    /// # Errors
+    /// If a shard cannot be read.
+    pub fn open_held_out(path: &Path) -> Result<Self> {
+        shards::open_held_out(path)
+    }
+
+    /// Whether `path` is data in shards rather than a folder of classes.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn is_sharded(path: &Path) -> Result<bool> {
+        shards::is_sharded(path)
+    }
+
     /// Opens each of `paths` and joins them: classes of the same name are one class, and a
     /// sample's `origin` says which path it is from.
     ///
@@ -63,14 +84,20 @@ impl Dataset {
             .ok_or_else(|| Error::new(ErrorKind::Options, "no data to learn from"))?;
         let mut dataset = Self::open(first, shares)?;
         for (path, origin) in others.iter().zip(1..) {
-            dataset.join(Self::open(path, shares)?, origin);
+            dataset.join(path, Self::open(path, shares)?, origin)?;
         }
         Ok(dataset)
     }
 
-    /// Adds the images of another.
-    fn join(&mut self, other: Self, origin: usize) {
-        let labels: Vec<usize> = other.classes.into_iter().map(|name| self.label(name)).collect();
+    /// Adds the images of another, from `path`.
+    fn join(&mut self, path: &Path, mut other: Self, origin: usize) -> Result<()> {
+        let found = self.find_all(path, &other)?;
+        let classes = std::mem::take(&mut other.classes);
+        let labels: Vec<usize> = found
+            .into_iter()
+            .zip(classes)
+            .map(|(known, name)| known.unwrap_or_else(|| self.add_class(name)))
+            .collect();
         let sides = [
             (&mut self.train, other.train),
             (&mut self.validation, other.validation),
@@ -83,17 +110,45 @@ impl Dataset {
             }));
         }
         self.ignored += other.ignored;
+        Ok(())
     }
 
-    /// The label of class `name`, a new one if there is none.
-    fn label(&mut self, name: String) -> usize {
-        match self.classes.iter().position(|known| *known == name) {
-            Some(label) => label,
-            None => {
-                self.classes.push(name);
-                self.classes.len() - 1
-            }
+    fn add_class(&mut self, name: String) -> usize {
+        self.classes.push(name);
+        self.classes.len() - 1
+    }
+
+    /// The label here of each class of other data, from `path`; `None` for classes of its own.
+    fn find_all(&self, path: &Path, other: &Self) -> Result<Vec<Option<usize>>> {
+        let classes = other.classes.iter().enumerate();
+        classes.map(|(number, name)| self.find(path, number, name, &other.words)).collect()
+    }
+
+    /// A class is the one of the same name; where two have it, the one that has its number too.
+    fn find(
+        &self,
+        path: &Path,
+        number: usize,
+        name: &str,
+        words: &BTreeMap<usize, String>,
+    ) -> Result<Option<usize>> {
+        let find = |name: &str| self.classes.iter().position(|known| known == name);
+        let Some(called) = words.get(&number) else { return Ok(find(name)) };
+        if self.words.get(&number) == Some(called) {
+            return Ok(Some(number));
         }
+        let several = |words: &BTreeMap<usize, String>| {
+            words.values().filter(|word| *word == called).count() > 1
+        };
+        if find(called).is_some() && (several(words) || several(&self.words)) {
+            let message = format!(
+                "{}: class {number} is called {called:?}, as is more than one class, and its \
+                 number does not say which",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Data, message));
+        }
+        Ok(find(name))
     }
 
     /// Takes the validation images from other data, whose classes must be among these.
@@ -115,13 +170,12 @@ impl Dataset {
 
     /// All samples of `other`, by the classes of this one.
     fn like(&self, path: &Path, other: Self) -> Result<Vec<Sample>> {
+        let found = self.find_all(path, &other)?;
         let Self { classes, train, validation, test, .. } = other;
         let samples = train.into_iter().chain(validation).chain(test);
         let known = |sample: Sample| {
-            let name = classes.get(sample.label);
-            let label = self.classes.iter().position(|known| Some(known) == name);
-            let label = label.ok_or_else(|| {
-                let name = name.map_or("", String::as_str);
+            let label = found.get(sample.label).copied().flatten().ok_or_else(|| {
+                let name = classes.get(sample.label).map_or("", String::as_str);
                 let message =
                     format!("{}: the training images have no class {name:?}", path.display());
                 Error::new(ErrorKind::Data, message)

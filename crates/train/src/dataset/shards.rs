@@ -42,20 +42,37 @@ pub(super) fn is_sharded(path: &Path) -> Result<bool> {
 }
 
 pub(super) fn open(path: &Path) -> Result<Dataset> {
-    let shards = if path.is_dir() { in_folder(path)? } else { expand(path)? };
+    read(&list(path)?)
+}
+
+/// Of a folder only the shards furthest from training.
+pub(super) fn open_held_out(path: &Path) -> Result<Dataset> {
+    let mut shards = list(path)?;
+    let furthest = shards.iter().map(|(side, _)| *side).max();
+    shards.retain(|(side, _)| Some(*side) == furthest);
+    read(&shards)
+}
+
+/// The shards and what they are for: one that is named alone for training, whatever it is called.
+fn list(path: &Path) -> Result<Vec<(Side, PathBuf)>> {
+    if path.is_dir() {
+        return Ok(in_folder(path)?.into_iter().map(|shard| (side(&shard), shard)).collect());
+    }
+    Ok(expand(path)?.into_iter().map(|shard| (Side::Train, shard)).collect())
+}
+
+fn read(shards: &[(Side, PathBuf)]) -> Result<Dataset> {
     let mut found = Found::default();
     let mut sides = [const { Vec::new() }; 3];
-    for shard in shards {
-        scan(&shard, &mut found)?;
-        // A file that is named alone is for training, whatever it is called.
-        let side = if path.is_dir() { side(&shard) } else { Side::Train };
-        sides[side as usize].append(&mut found.samples);
+    for (side, shard) in shards {
+        scan(shard, &mut found)?;
+        sides[*side as usize].append(&mut found.samples);
     }
     let labels = || sides.iter().flatten().map(|sample: &Sample| sample.label);
     let count = labels().max().map_or(0, |highest| highest + 1);
-    let classes = class_names(count, labels().min() == Some(1), found.names);
+    let classes = class_names(count, labels().min() == Some(1), found.names.clone());
     let [train, validation, test] = sides;
-    Ok(Dataset { classes, train, validation, test, ignored: 0 })
+    Ok(Dataset { classes, words: found.names, train, validation, test, ignored: 0 })
 }
 
 /// A class without words is called by its number; one whose words were taken gets it besides.

@@ -294,3 +294,43 @@ fn sources_are_joined_by_the_names_of_their_classes() {
     assert!(error.to_string().contains("no class \"bee\""), "{error}");
     assert!(Dataset::open_all(&[], ALL).is_err());
 }
+
+#[test]
+fn classes_of_one_name_are_told_apart_by_number_or_refused() {
+    let scratch = Scratch::new("cranes");
+    let cranes =
+        [example(b"bird", 1, "crane"), example(b"dog", 2, "dog"), example(b"tower", 3, "crane")];
+    scratch.file("all.tfrecord", &records(&cranes));
+    scratch.file("tower.tfrecord", &records(&[example(b"another tower", 3, "crane")]));
+    let moved = [example(b"dog", 0, "dog"), example(b"bird or tower", 1, "x")];
+    scratch.file("other.tfrecord", &records(&moved));
+    let moved = [example(b"dog", 0, "dog"), example(b"bird or tower", 2, "crane")];
+    scratch.file("moved.tfrecord", &records(&[&moved[..], &[example(b"x", 1, "x")]].concat()));
+    let path = |name: &str| scratch.0.join(name);
+    let mut dataset = Dataset::open(&path("all.tfrecord"), ALL).unwrap();
+    dataset.validate_with(&path("tower.tfrecord")).unwrap();
+    assert_eq!(dataset.validation.iter().map(|s| s.label).collect::<Vec<_>>(), [3]);
+    let error = dataset.validate_with(&path("moved.tfrecord")).unwrap_err().to_string();
+    assert!(error.contains("class 2 is called \"crane\"") && error.contains("moved"), "{error}");
+    let join = |other: &str| Dataset::open_all(&[path("all.tfrecord"), path(other)], ALL);
+    let twice = join("all.tfrecord").unwrap();
+    assert_eq!(twice.train.iter().map(|s| s.label).collect::<Vec<_>>(), [1, 2, 3, 1, 2, 3]);
+    assert_eq!(join("other.tfrecord").unwrap().classes[4..], ["x"]);
+    let error = join("moved.tfrecord").unwrap_err().to_string();
+    assert!(error.contains("does not say which"), "{error}");
+}
+
+#[test]
+fn only_the_shards_furthest_from_training_are_read_to_evaluate() {
+    let scratch = Scratch::new("held-out");
+    scratch.file("train-00000-of-00001", b"not looked at");
+    scratch.file("validation-00000-of-00001", &records(&[example(b"seen once", 3, "crane")]));
+    let dataset = Dataset::open_held_out(&scratch.0).unwrap();
+    assert_eq!((dataset.train.len(), dataset.validation.len()), (0, 1));
+    assert_eq!(dataset.words, [(3, "crane".to_owned())].into());
+    scratch.file("test-00000-of-00001", &records(&[example(b"the end", 1, "")]));
+    let dataset = Dataset::open_held_out(&scratch.0).unwrap();
+    assert_eq!((dataset.validation.len(), dataset.test.len()), (0, 1));
+    let alone = Dataset::open_held_out(&scratch.0.join("test-00000-of-00001")).unwrap();
+    assert_eq!(alone.train.len(), 1);
+}
