@@ -4,6 +4,8 @@
 
 mod support;
 
+use mobilenet_formats::tfrecord::RecordWriter;
+use mobilenet_formats::tfrecord::example::Example;
 use serde_json::Value;
 use support::{LABELS, Ran, World, bmp};
 
@@ -85,6 +87,125 @@ fn tables_and_tars_give_the_same_as_folders() {
     }
 }
 
+/// A photo for a shard: the file, the class's number, its name if the record has one.
+type Photo = (Vec<u8>, usize, &'static str);
+
+/// As TensorFlow's script for ImageNet writes them.
+fn records(photos: &[Photo]) -> Vec<u8> {
+    let mut writer = RecordWriter::new(Vec::new());
+    for (file, number, name) in photos {
+        let mut example = Example::default()
+            .with_bytes("image/encoded", vec![file.clone().into()])
+            .with_ints("image/class/label", vec![*number as i64]);
+        if !name.is_empty() {
+            example = example.with_bytes("image/class/text", vec![name.as_bytes().into()]);
+        }
+        writer.write(&example.to_record()).unwrap();
+    }
+    writer.into_inner()
+}
+
+fn web_dataset(photos: &[Photo]) -> Vec<u8> {
+    let mut files = mobilenet_formats::MemoryFiles::default();
+    for (place, (file, number, _)) in photos.iter().enumerate() {
+        // What a picture is, its content decides.
+        files.insert(format!("set/{place:03}.jpg"), file.clone());
+        files.insert(format!("set/{place:03}.cls"), number.to_string());
+    }
+    mobilenet_formats::archive::write(&files, mobilenet_formats::archive::Compression::None)
+        .unwrap()
+}
+
+/// The photos of [`data`] with other numbers and names for their classes.
+fn photos(world: &World, class: impl Fn(usize) -> (usize, &'static str)) -> Vec<Photo> {
+    let photo = |(path, label): (String, usize)| {
+        let (number, name) = class(label);
+        (std::fs::read(world.path(&path)).unwrap(), number, name)
+    };
+    data(world).into_iter().map(photo).collect()
+}
+
+#[test]
+fn shards_give_the_same_as_folders() {
+    let world = World::new();
+    let own = photos(&world, |label| (label, ""));
+    let less = photos(&world, |label| (label - 1, ""));
+    let named = photos(&world, |label| (9 - label, ["", "tabby", "dog"][label]));
+    let folder = json(&world.run(&["evaluate", "data", "--json", "-q"]));
+    world.write("own.tfrecord", &records(&own));
+    world.write("less.tfrecord", &records(&less));
+    world.write("named", &records(&named));
+    world.write("own.tar", &web_dataset(&own));
+    world.write("less.tar", &web_dataset(&less));
+    world.write("part-0.tar", &web_dataset(&own[..7]));
+    world.write("part-1.tar", &web_dataset(&own[7..]));
+    world.write("shards/train-00000-of-00001", b"not looked at");
+    world.write("shards/validation-00000-of-00002", &records(&own[..5]));
+    world.write("shards/validation-00001-of-00002", &records(&own[5..]));
+    let all = ["own.tfrecord", "less.tfrecord", "named", "own.tar", "less.tar"];
+    for data in all.into_iter().chain(["part-{0..1}.tar", "shards"]) {
+        let object = json(&world.run(&["evaluate", data, "--json", "--threads", "2"]));
+        assert_eq!(object["n"], 12, "{data}");
+        for key in ["top1", "top5", "confusion", "calibration", "per_class"] {
+            assert_eq!(object[key], folder[key], "{data} {key}");
+        }
+        let split = if data == "shards" { "validation".into() } else { Value::Null };
+        assert_eq!(object["split"], split, "{data}");
+    }
+}
+
+#[test]
+fn classes_of_one_name_in_shards_are_told_apart_by_number() {
+    let world = World::new();
+    let photo = |number, name| (bmp(20, 20, number as u8 * 40), number, name);
+    let evaluate = |photos: &[Photo]| {
+        world.write("cranes.tfrecord", &records(photos));
+        world.run(&["evaluate", "cranes.tfrecord", "--json"])
+    };
+    let counts = |photos: &[Photo]| -> Vec<Value> {
+        let object = json(&evaluate(photos));
+        let of = |class: u64| {
+            let classes = object["per_class"].as_array().unwrap();
+            let found = classes.iter().find(|found| found["index"] == class);
+            found.map_or(0.into(), |found| found["n"].clone())
+        };
+        vec![of(3), of(4)]
+    };
+    let (bird, machine) = (photo(3, "crane"), photo(4, "crane"));
+    assert_eq!(counts(&[bird.clone(), machine.clone(), machine.clone()]), [1, 2]);
+    assert_eq!(counts(&[machine]), [0, 1]);
+    assert_eq!(counts(&[photo(1, "dog"), photo(2, "crane"), photo(3, "crane")]), [1, 1]);
+    let refused = evaluate(&[bird, photo(9, "crane")]);
+    assert_eq!(refused.status, 2);
+    assert!(refused.stderr.contains("could be the module's class 3 or 4"), "{}", refused.stderr);
+}
+
+#[test]
+fn photos_in_shards_are_reported_as_files_are() {
+    let world = World::new();
+    let mut photos = photos(&world, |label| (label, ""));
+    photos.push((b"\xff\xd8\xff\xe0 no".to_vec(), 2, ""));
+    world.write("photos.tar", &web_dataset(&photos));
+    world.write("photos.tfrecord", &records(&photos));
+    for (data, broken) in [("photos.tar", "set/012.jpg"), ("photos.tfrecord", "12")] {
+        let ran = world.run(&["evaluate", data, "--json", "--html", "report.html"]);
+        assert_eq!(ran.status, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("1 of 13 photos could not be read"), "{}", ran.stderr);
+        let object: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let path = format!("{data}:{broken}");
+        assert_eq!((&object["n"], &object["failed"]), (&12.into(), &1.into()));
+        assert_eq!(object["failures"][0]["path"], path.as_str());
+        let page = std::fs::read_to_string(world.path("report.html")).unwrap();
+        assert!(page.contains(&path), "{path}");
+        let mistakes = object["mistakes"].as_array().unwrap();
+        assert!(!mistakes.is_empty(), "nothing to show");
+        assert!(mistakes.iter().all(|mistake| mistake["path"].as_str().unwrap().contains(data)));
+        for picture in ["alt=\"photo\"", "what spoke for the mistake"] {
+            assert_eq!(page.matches(picture).count(), mistakes.len(), "{data} {picture}");
+        }
+    }
+}
+
 #[test]
 fn restricting_to_the_datas_classes_leaves_no_others() {
     let world = World::new();
@@ -147,6 +268,9 @@ fn data_that_does_not_fit_is_wrong_usage() {
     world.write("flat/1.bmp", &bmp(8, 8, 1));
     world.write("bad.csv", b"a.bmp,dog\nb.bmp\n");
     world.write("bad.tar", &[7; 1000]);
+    let record = records(&[(bmp(8, 8, 1), 1, "")]);
+    world.write("cut.tfrecord", &record[..record.len() - 1]);
+    world.write("many.tfrecord", &records(&[(bmp(8, 8, 1), 1, ""), (bmp(8, 8, 1), 99, "")]));
     let cases: &[(&[&str], &str)] = &[
         (&["evaluate"], "DATA"),
         (&["evaluate", "nowhere"], "no such file or folder"),
@@ -156,6 +280,10 @@ fn data_that_does_not_fit_is_wrong_usage() {
         (&["evaluate", "strange"], "wombat"),
         (&["evaluate", "bad.csv"], "line 2 has no path or no label"),
         (&["evaluate", "bad.tar"], "bad.tar"),
+        (&["evaluate", "cut.tfrecord"], "record at byte 0"),
+        (&["evaluate", "many.tfrecord"], "no class for 2 of the data's 2: \"1\", \"99\""),
+        (&["evaluate", "list.txt"], "no such file or folder"),
+        (&["evaluate", "part-{0..1}.tar"], "part-0.tar"),
         (&["evaluate", "data", "--html", "no/such/folder.html"], "cannot write"),
     ];
     for (arguments, says) in cases {

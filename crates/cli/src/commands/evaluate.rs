@@ -24,11 +24,17 @@ Examples:
   mobilenet evaluate imagenet-samples.tar --json | jq .top1
   mobilenet evaluate list.csv --crop central:0.875 --resize tf1-legacy-bilinear
   mobilenet evaluate tiny-imagenet/val --restrict-to-data-classes --by-resize
+  mobilenet evaluate 'imagenet/validation-{00000..00127}-of-00128'
 
 DATA is a folder with a folder for each class, a folder of files named by WordNet id
-(n01440764_tench.JPEG), a .tar of such a folder, or a .csv or .tsv of paths and labels.
-Classes are named by label, WordNet id or number. Of data divided into test, validation and
-train, the first one there is used.";
+(n01440764_tench.JPEG), a .tar of such a folder, or a .csv or .tsv of paths and labels; or
+shards, as `mobilenet train` reads them: a TFRecord of tf.Example, a WebDataset tar, a range
+in braces or a folder of those. Of data divided into test, validation and train, the first
+one there is used.
+
+Classes are named by label, WordNet id or number. In shards they have numbers: the module's
+own, or all one less or one more where the module's class 0, or theirs, is \"background\".
+Names in records are believed before numbers, which tell classes of one name apart.";
 
 /// Measure how often the module is right
 ///
@@ -37,7 +43,7 @@ train, the first one there is used.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Evaluate {
-    /// Photos and their classes: a folder, a .tar, a .csv or .tsv
+    /// Photos and their classes: a folder, a .tar, a .csv or .tsv, TFRecords, WebDataset tars
     #[arg(value_name = "DATA")]
     data: PathBuf,
 

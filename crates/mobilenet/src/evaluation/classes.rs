@@ -1,11 +1,12 @@
 //! Which class of a module each class of the data is: by its label, a synonym, its WordNet id or
-//! its number.
+//! its number; of data in shards, `numbered.rs` reads the numbers.
 
 use std::collections::BTreeMap;
 
 use mobilenet_vision::{Labels, synset_index};
 
 use super::data::LabelledImages;
+use super::numbered::by_number;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Unknown classes that an error names.
@@ -14,27 +15,61 @@ const NAMED: usize = 5;
 /// The module's class for each class of `data`.
 ///
 /// # Errors
-/// [`ErrorKind::Labels`] for classes that the module does not have, or that could be several.
+/// [`ErrorKind::Labels`] for classes that the module does not have, that could be several, or that
+/// are numbers and cannot be told apart by name.
 pub(crate) fn match_classes(data: &LabelledImages, labels: &Labels) -> Result<Vec<usize>> {
     let finder = Finder::new(labels, &data.words);
+    let numbered = !data.numbered.is_empty();
+    if let Some(found) = by_number(&data.numbered, &finder).filter(|_| numbered) {
+        return Ok(found);
+    }
     let mut found = Vec::with_capacity(data.classes.len());
     let mut unknown = Vec::new();
-    for name in &data.classes {
-        match finder.find(name).as_slice() {
+    for (class, name) in data.classes.iter().enumerate() {
+        let may_be = match data.numbered.get(class) {
+            Some(class) => class.by_words(&finder),
+            None => finder.find(name),
+        };
+        match may_be.as_slice() {
             [one] => found.push(*one),
             [] => unknown.push(name.as_str()),
-            many => {
-                let which: Vec<_> = many.iter().map(usize::to_string).collect();
-                let message = format!(
-                    "the data's class {name:?} could be the module's class {}; name it by its \
-                     WordNet id or number",
-                    which.join(" or ")
-                );
-                return Err(Error::new(ErrorKind::Labels, message));
-            }
+            many => return Err(ambiguous(name, many, numbered)),
         }
     }
-    if unknown.is_empty() { Ok(found) } else { Err(strangers(&unknown, data, labels)) }
+    if !unknown.is_empty() {
+        return Err(strangers(&unknown, data, labels));
+    }
+    if numbered {
+        apart(data, &found)?
+    }
+    Ok(found)
+}
+
+fn ambiguous(name: &str, many: &[usize], numbered: bool) -> Error {
+    let which: Vec<_> = many.iter().map(usize::to_string).collect();
+    let advice = match numbered {
+        true => "its number is not the module's and does not say which",
+        false => "name it by its WordNet id or number",
+    };
+    let which = which.join(" or ");
+    let message =
+        format!("the data's class {name:?} could be the module's class {which}; {advice}");
+    Error::new(ErrorKind::Labels, message)
+}
+
+/// Fails where two classes of the data were found to be one of the module.
+fn apart(data: &LabelledImages, found: &[usize]) -> Result<()> {
+    let mut names = BTreeMap::new();
+    for (name, class) in data.classes.iter().zip(found) {
+        if let Some(other) = names.insert(class, name) {
+            let message = format!(
+                "the data's classes {other:?} and {name:?} are both the module's class {class} by \
+                 name, and their numbers are not the module's"
+            );
+            return Err(Error::new(ErrorKind::Labels, message));
+        }
+    }
+    Ok(())
 }
 
 fn strangers(unknown: &[&str], data: &LabelledImages, labels: &Labels) -> Error {
@@ -64,7 +99,7 @@ enum ImageNet {
 }
 
 /// Finds classes by name; every name in lower case.
-struct Finder<'a> {
+pub(super) struct Finder<'a> {
     labels: &'a Labels,
     words: &'a BTreeMap<String, String>,
     whole: BTreeMap<String, Vec<usize>>,
@@ -103,6 +138,25 @@ impl<'a> Finder<'a> {
             return self.by_wordnet_id(name);
         }
         name.parse().ok().filter(|&index: &usize| index < self.labels.len()).into_iter().collect()
+    }
+
+    pub(super) fn label(&self, class: usize) -> Option<&str> {
+        self.labels.get(class)
+    }
+
+    /// Every class that the words of a record may mean: a WordNet id, or synonyms.
+    pub(super) fn by_words(&self, words: &str) -> Vec<usize> {
+        match wordnet_id(words) == Some(words) {
+            true => self.by_wordnet_id(words),
+            false => self.named_or_first(words),
+        }
+    }
+
+    /// Whether the words of a record may mean `class`; training adds the number to a name that
+    /// another class has too.
+    pub(super) fn may_mean(&self, words: &str, class: usize) -> bool {
+        self.by_words(words).contains(&class)
+            || self.label(class).is_some_and(|label| label == format!("{words} ({class})"))
     }
 
     fn named(&self, name: &str) -> Vec<usize> {

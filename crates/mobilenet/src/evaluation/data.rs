@@ -1,17 +1,18 @@
 //! [`LabelledImages`]: photos whose class is known, found without reading a pixel.
 //!
-//! A folder per class, a folder of files named `<wnid>_….JPEG`, a tar of either, or a table of
-//! paths and labels (`table.rs`). Classes have the names that the data gives them here; which
-//! class of a module each one is, `classes.rs` says.
+//! A folder per class, a folder of files named `<wnid>_….JPEG`, a tar of either, a table of paths
+//! and labels (`table.rs`), or shards as training reads them (`numbered.rs`). Classes have the names
+//! that the data gives them here; which class of a module each one is, `classes.rs` says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use mobilenet_train::dataset::{Sample, Source};
+use mobilenet_train::dataset::{Dataset, Sample, Source};
 
 use super::classes::wordnet_id;
+use super::numbered::{self, Numbered};
 use super::table;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -45,13 +46,16 @@ pub struct LabelledImages {
     pub ignored: usize,
     /// Names of WordNet ids, from a file `words.txt` beside the data.
     pub(crate) words: BTreeMap<String, String>,
+    /// Of data in shards, what is known of each class.
+    pub(crate) numbered: Vec<Numbered>,
 }
 
 impl LabelledImages {
     /// Finds the photos at `path`: a folder with a folder for each class, a folder of files whose
-    /// names start with their WordNet id (`n01440764_tench.JPEG`), a `.tar` of such a folder, or
-    /// a `.csv` or `.tsv` file of paths and labels. Of a data set that is divided, the first of
-    /// `test`, `validation` and `train` is taken.
+    /// names start with their WordNet id (`n01440764_tench.JPEG`), a `.tar` of such a folder, a
+    /// `.csv` or `.tsv` file of paths and labels, or what `mobilenet train` reads besides: a
+    /// TFRecord of `tf.Example`, a WebDataset tar, a range (`{0000..0147}`) or a folder of those.
+    /// Of data that is divided, the first of `test`, `validation` and `train` is taken.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] for what cannot be read, [`ErrorKind::Input`] if there are no images
@@ -59,18 +63,23 @@ impl LabelledImages {
     pub fn open(path: &Path) -> Result<Self> {
         let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let mut found = match ending.to_ascii_lowercase().as_str() {
-            _ if path.is_dir() => group(folder(path)?),
+            _ if path.is_dir() => in_folder(path)?,
+            _ if !path.exists() && is_range(path) => numbered::open(path)?,
+            _ if !path.exists() => return Err(failed(path, "no such file or folder")),
             "csv" => table::read(path, b',')?,
             "tsv" => table::read(path, b'\t')?,
-            "tar" => group(tar(path)?),
-            _ if !path.exists() => return Err(failed(path, "no such file or folder")),
-            _ => return Err(failed(path, "neither a folder nor a .tar, .csv or .tsv file")),
+            "tar" => in_tar(path)?,
+            ending if ENDINGS.contains(&ending) => {
+                return Err(failed(path, "a photo; neither a folder nor a file of many"));
+            }
+            _ => numbered::open(path)?,
         };
         if found.images.is_empty() {
             return Err(failed(
                 path,
                 "no images whose class can be told; expected a folder for each class \
-                 (cat/1.jpg, dog/2.jpg), or files named by WordNet id (n02123045_tabby.jpg)",
+                 (cat/1.jpg, dog/2.jpg), files named by WordNet id (n02123045_tabby.jpg), or \
+                 shards (1.jpg with 1.cls in a tar, TFRecords)",
             ));
         }
         found.words = words(path);
@@ -93,6 +102,25 @@ impl LabelledImages {
 
 fn failed(path: &Path, what: &str) -> Error {
     Error::new(ErrorKind::Input, format!("{}: {what}", path.display()))
+}
+
+/// Whether `path` stands for several files: `val-{000..127}.tar`.
+fn is_range(path: &Path) -> bool {
+    path.to_string_lossy().contains('{')
+}
+
+/// By class, or of the shards in a folder without photos of a class.
+fn in_folder(path: &Path) -> Result<LabelledImages> {
+    let found = group(folder(path)?);
+    let sharded = || Dataset::is_sharded(path).map_err(|e| Error::because(ErrorKind::Io, "", e));
+    if found.images.is_empty() && sharded()? { numbered::open(path) } else { Ok(found) }
+}
+
+/// By class, or as a WebDataset, which has a `.cls` beside each picture.
+fn in_tar(path: &Path) -> Result<LabelledImages> {
+    let files = tar(path)?;
+    let sharded = files.iter().any(|(inside, _)| inside.ends_with(".cls"));
+    if sharded { numbered::open(path) } else { Ok(group(files)) }
 }
 
 /// A file, by its path from the root of the data with `/` between the parts.

@@ -1,11 +1,12 @@
 //! How good a classifier is on photos whose class is known.
 //!
-//! [`LabelledImages`] finds the photos (`data.rs`, `table.rs`), `classes.rs` says which class of
-//! the module each one is, [`evaluate`] runs them all, and an [`Evaluated`] holds what came out:
-//! numbers, for others to print.
+//! [`LabelledImages`] finds the photos (`data.rs`, `table.rs`, `numbered.rs`), `classes.rs` says
+//! which class of the module each one is, [`evaluate`] runs them all, and an [`Evaluated`] holds
+//! what came out: numbers, for others to print.
 
 pub(crate) mod classes;
 mod data;
+mod numbered;
 mod table;
 mod tally;
 
