@@ -136,6 +136,7 @@ fn wrong_usage_and_unusable_modules_exit_with_2() {
         (&["classify", "a.bmp", "--isa", "mmx"], "portable"),
         (&["classify", "a.bmp", "--threads", "0"], "--threads"),
         (&["classify", "a.bmp", "--threshold", "2"], "0 to 1"),
+        (&["classify", "a.bmp", "--top", "0"], "1 or more"),
         (&["classify", "a.bmp", "--allow", "unicorn"], "no label is called"),
         (&["classify", "a.bmp", "--labels", "labels.txt"], "labels.txt: 2 labels for 5 classes"),
         (&["classify", "a.bmp", "--labels", "none.txt"], "none.txt"),

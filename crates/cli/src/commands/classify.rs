@@ -57,7 +57,7 @@ pub(crate) struct Classify {
 #[command(next_help_heading = "Labels")]
 struct LabelArgs {
     /// Print at most this many labels for each image
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 5, value_parser = count)]
     top: usize,
 
     /// Print only labels of at least this probability, 0 to 1
@@ -99,6 +99,13 @@ impl FormatArgs {
             Self { csv: true, .. } => Format::Csv,
             _ => Format::Text,
         }
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a number of labels is 1 or more".into()),
     }
 }
 
