@@ -1,0 +1,131 @@
+"""Looks at a report of `mobilenet evaluate --html` in headless Chromium.
+
+usage: python3 scripts/look-at-report.py [REPORT]
+
+Without a REPORT one is made below `target/report`: the built-in module on the photos of `examples`, some
+of them in the wrong class, so that there are mistakes to show. `$MOBILENET` is the binary that makes it, else
+`cargo run --release` is.
+
+In a wide and in a narrow window, every picture must be decoded, nothing may be fetched, stand out to the right or
+complain on the console. A screenshot of each lies beside the report.
+
+Exit status 77: Chromium is absent (Debian: `apt-get install chromium`).
+"""
+
+import html
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CANNOT = 77
+WIDTHS = (1280, 500)
+HIGHEST = 16384
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PHOTOS = {"tabby/cat.jpg", "goldfish/cat.jpg", "espresso/coffee.jpg", "goldfish/coffee.jpg"}
+
+# Goes into a copy of the page, which has no script itself; says what it sees in an attribute.
+PROBE = """<script>
+const faults = [];
+addEventListener('error', (e) => faults.push(e.message || `cannot load ${e.target.src}`), true);
+addEventListener('load', async () => {
+  const pictures = [...document.images];
+  pictures.forEach((picture) => { picture.loading = 'eager'; });
+  await Promise.allSettled(pictures.map((picture) => picture.decode()));
+  const page = document.documentElement;
+  const fetched = performance.getEntriesByType('resource').map((entry) => entry.name);
+  page.dataset.seen = JSON.stringify({
+    pictures: pictures.length,
+    blank: pictures.filter((picture) => !(picture.naturalWidth > 0)).length,
+    fetched: fetched.filter((name) => !name.startsWith('data:')),
+    beyond: page.scrollWidth - page.clientWidth,
+    width: innerWidth,
+    height: page.scrollHeight,
+    faults,
+  });
+});
+</script>"""
+
+
+def chromium() -> str:
+    """Where Chromium is."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    print(f"skipped: none of {', '.join(names)} is installed (Debian: apt-get install chromium)")
+    sys.exit(CANNOT)
+
+
+def make() -> pathlib.Path:
+    """A report on the photos of `examples`."""
+    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "report"
+    shutil.rmtree(folder, ignore_errors=True)
+    for photo in PHOTOS:
+        to = folder / "photos" / photo
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "examples" / to.name, to)
+    own = os.environ.get("MOBILENET")
+    command = [own] if own else ["cargo", "run", "--release", "--quiet", "--"]
+    report = folder / "report.html"
+    evaluate = ["evaluate", folder / "photos", "--module", "embedded:default", "--html", report]
+    subprocess.run([*command, *evaluate, "--quiet"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return report
+
+
+def browse(browser: str, page: pathlib.Path, width: int, height: int, *more: str) -> tuple[str, list[str]]:
+    """What Chromium prints of a page, and the complaints on its console."""
+    with tempfile.TemporaryDirectory() as profile:
+        arguments = [
+            browser, "--headless", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
+            f"--user-data-dir={profile}", f"--window-size={width},{height}", "--virtual-time-budget=20000",
+            *more, page.as_uri(),
+        ]  # fmt: skip
+        if os.geteuid() == 0:
+            arguments.insert(1, "--no-sandbox")
+        ran = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
+    return ran.stdout, [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
+
+
+def look(browser: str, report: pathlib.Path, width: int) -> list[str]:
+    """Takes a screenshot; what is wrong with the page in a window of this width."""
+    with tempfile.TemporaryDirectory() as folder:
+        probed = pathlib.Path(folder) / "probed.html"
+        probed.write_text(report.read_text().replace("<head>", f"<head>{PROBE}", 1))
+        dumped, console = browse(browser, probed, width, 800, "--dump-dom")
+    found = re.search(r'data-seen="([^"]*)"', dumped)
+    if not found:
+        return [f"{width}: the page was never ready", *console]
+    seen = json.loads(html.unescape(found[1]))
+    shot = report.with_name(f"{report.stem}-{width}.png")
+    _, again = browse(browser, report, width, min(seen["height"], HIGHEST), f"--screenshot={shot.resolve()}")
+    print(f"{shot}: {seen['pictures']} pictures in a window {seen['width']} wide")
+    wrong = [*seen["faults"], *console, *again]
+    if seen["pictures"] == 0:
+        wrong.append("no picture at all")
+    if seen["blank"]:
+        wrong.append(f"{seen['blank']} pictures were not decoded")
+    if seen["fetched"]:
+        wrong.append(f"fetched: {', '.join(seen['fetched'])}")
+    if seen["beyond"] > 0:
+        wrong.append(f"{seen['beyond']} pixels wider than the window")
+    if not shot.exists():
+        wrong.append("no screenshot was taken")
+    return [f"{width}: {what}" for what in wrong]
+
+
+def main() -> int:
+    browser = chromium()
+    report = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else make()
+    wrong = [what for width in WIDTHS for what in look(browser, report, width)]
+    for what in wrong:
+        print(what, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
