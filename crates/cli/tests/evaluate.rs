@@ -157,7 +157,7 @@ fn shards_give_the_same_as_folders() {
 #[test]
 fn classes_of_one_name_in_shards_are_told_apart_by_number() {
     let world = World::new();
-    let photo = |number, name| (bmp(20, 20, number as u8 * 40), number, name);
+    let photo = |number, name| (bmp(20, 20, number as u8 * 20), number, name);
     let evaluate = |photos: &[Photo]| {
         world.write("cranes.tfrecord", &records(photos));
         world.run(&["evaluate", "cranes.tfrecord", "--json"])
@@ -187,7 +187,7 @@ fn photos_in_shards_are_reported_as_files_are() {
     photos.push((b"\xff\xd8\xff\xe0 no".to_vec(), 2, ""));
     world.write("photos.tar", &web_dataset(&photos));
     world.write("photos.tfrecord", &records(&photos));
-    for (data, broken) in [("photos.tar", "set/012.jpg"), ("photos.tfrecord", "12")] {
+    for (data, broken) in [("photos.tar", "./set/012.jpg"), ("photos.tfrecord", "12")] {
         let ran = world.run(&["evaluate", data, "--json", "--html", "report.html"]);
         assert_eq!(ran.status, 1, "{}", ran.stderr);
         assert!(ran.stderr.contains("1 of 13 photos could not be read"), "{}", ran.stderr);
