@@ -163,7 +163,8 @@ fn both_ways(
         let tolerance = if ["slopes:1", "slopes:2"].contains(name) { 1e-4 } else { 0.0 };
         for (fast, plain) in floats(fast).iter().zip(plain.as_f64().unwrap()) {
             let off = (f64::from(*fast) - plain).abs();
-            assert!(off <= tolerance * plain.abs().max(1.0), "{op} {name}: {fast} for {plain}");
+            let near = off <= tolerance * plain.abs().max(1.0) || fast.is_nan() && plain.is_nan();
+            assert!(near, "{op} {name}: {fast} for {plain}");
         }
     }
     found
@@ -208,6 +209,31 @@ fn every_channel_has_its_own_range() {
     assert_eq!(bits(floats(&found[0])), wanted);
     assert_eq!(floats(&found[2]), [1.0, 2.0, 1.0]);
     assert_eq!(floats(&found[3]), [1.0, 1.0, 0.0]);
+}
+
+/// NaN stays NaN, and its slope goes nowhere; between ends that are 0 it is 0, and its slope passes.
+#[test]
+fn what_is_no_number_is_rounded_as_tensorflow_rounds_it() {
+    let (x, dy) = ([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.4], [0.25, 0.5, 0.75, 1.0]);
+    let scalar = |end: f32| Tensor::new([], vec![end]).unwrap();
+    let vars = "FakeQuantWithMinMaxVars";
+    let found = both_ways(vars, &Attributes::new(), &[4], &x, &dy, &[-1.0, 1.0].map(scalar));
+    let [y, slopes] = [0, 1].map(|output| floats(&found[output]).to_vec());
+    assert!(y[0].is_nan());
+    assert_eq!(bits(&y[1..]), [0x3f80_8081, 0xbf7e_ff00, 0x3ecc_cccd]);
+    assert_eq!(slopes, [0.0, 0.0, 0.0, 1.0]);
+    let found = both_ways(vars, &Attributes::new(), &[4], &x, &dy, &[0.0, 0.0].map(scalar));
+    assert_eq!(bits(floats(&found[0])), [0; 4]);
+    assert_eq!(floats(&found[1]), dy);
+    // One channel of two without a range.
+    let ends = [[-1.0, 0.0], [1.0, 0.0]].map(|end| Tensor::vector(end.to_vec()));
+    let channels = "FakeQuantWithMinMaxVarsPerChannel";
+    let (x, dy) = ([f32::NAN, f32::NAN, 7.0, f32::INFINITY], [0.25, 0.5, 0.75, 1.0]);
+    let found = both_ways(channels, &Attributes::new(), &[2, 2], &x, &dy, &ends);
+    let y = floats(&found[0]);
+    assert!(y[0].is_nan());
+    assert_eq!(bits(&y[1..]), [0, 0x3f80_8081, 0]);
+    assert_eq!(floats(&found[1]), [0.0, 0.5, 0.0, 1.0]);
 }
 
 #[test]

@@ -34,10 +34,10 @@ impl Levels {
         Ok(Self { least: f32::from(u8::from(narrow)), most: ((1u32 << bits) - 1) as f32 })
     }
 
-    /// The range moved so that 0 is one of the values; `None` where both ends are 0.
-    pub(crate) fn nudge(self, min: f32, max: f32) -> Option<Nudged> {
+    /// The range moved so that 0 is one of the values.
+    pub(crate) fn nudge(self, min: f32, max: f32) -> Nudged {
         if min == 0.0 && max == 0.0 {
-            return None;
+            return Nudged::NONE;
         }
         let span = self.most - self.least;
         let scale = (max - min) / span;
@@ -51,7 +51,7 @@ impl Levels {
         };
         let low = (self.least - zero) * scale;
         let high = (self.most - zero) * scale;
-        Some(Nudged { low, high, scale, zero: (-low / scale + 0.5).floor() })
+        Nudged { low, high, scale, zero: (-low / scale + 0.5).floor() }
     }
 }
 
@@ -69,19 +69,34 @@ pub(crate) struct Nudged {
 }
 
 impl Nudged {
+    /// Between ends that are 0 every value is 0, NaN too, and every slope passes.
+    pub(crate) const NONE: Self = Self {
+        low: f32::NEG_INFINITY,
+        high: f32::INFINITY,
+        scale: 0.0,
+        // No other range has this one: steps are whole.
+        zero: 0.5,
+    };
+
+    #[inline]
+    fn is_none(&self) -> bool {
+        self.zero == Self::NONE.zero
+    }
+
     /// The value nearest to `x`, the upper one of two; NaN stays NaN.
     #[inline]
     pub(crate) fn round(&self, x: f32) -> f32 {
         // `clamp` panics where the ends are in the wrong order, as a file may have them.
         let cut = if x > self.high { self.high } else { x };
         let cut = if cut < self.low { self.low } else { cut };
-        floor((cut - self.low) / self.scale - self.zero + 0.5) * self.scale
+        let y = floor((cut - self.low) / self.scale - self.zero + 0.5) * self.scale;
+        if self.is_none() { 0.0 } else { y }
     }
 
     /// Whether a slope passes.
     #[inline]
     pub(crate) fn contains(&self, x: f32) -> bool {
-        x >= self.low && x <= self.high
+        x >= self.low && x <= self.high || self.is_none()
     }
 }
 
@@ -155,7 +170,7 @@ impl FakeQuant {
     }
 
     /// The ranges of the inputs, one or one for each channel.
-    fn nudged(&self, inputs: &[&Tensor]) -> Result<Vec<Option<Nudged>>> {
+    fn nudged(&self, inputs: &[&Tensor]) -> Result<Vec<Nudged>> {
         if let Range::Args(min, max) = self.range {
             return Ok(vec![self.levels.nudge(min, max)]);
         }
@@ -202,16 +217,16 @@ impl Op for FakeQuant {
         let x = reference::singles(tensor)?;
         let ranges = self.nudged(inputs)?;
         let (dtype, shape, channels) = (tensor.dtype(), tensor.shape(), ranges.len().max(1));
-        let of = |i: usize| ranges.get(i % channels).copied().flatten();
+        let of = |i: usize| ranges.get(i % channels).copied().unwrap_or(Nudged::NONE);
         if !self.gradient {
-            let round = |(i, x): (usize, &f32)| of(i).map_or(0.0, |range| range.round(*x).into());
+            let round = |(i, x): (usize, &f32)| of(i).round(*x).into();
             let y = x.iter().enumerate().map(round).collect();
             return Ok(vec![reference::real(dtype, shape, y)?]);
         }
         let dy = reference::reals(inputs[0])?;
         let (mut dx, mut ends) = (dy.clone(), [vec![0.0; channels], vec![0.0; channels]]);
         for (i, (dx, x)) in dx.iter_mut().zip(x.iter().copied()).enumerate() {
-            let Some(range) = of(i) else { continue };
+            let range = of(i);
             if x < range.low {
                 ends[0][i % channels] += *dx;
             } else if x > range.high {

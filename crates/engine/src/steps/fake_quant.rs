@@ -51,18 +51,14 @@ struct Prepared {
 struct Ranges<'a>(&'a [f32]);
 
 impl Ranges<'_> {
-    /// Without a range, between ends that are 0, every value is 0 and every slope passes.
-    fn write(to: &mut [f32], range: Option<Nudged>, gradient: bool) {
-        let end = if gradient { f32::INFINITY } else { 0.0 };
-        let none = Nudged { low: -end, high: end, scale: 1.0, zero: 0.0 };
-        let Nudged { low, high, scale, zero } = range.unwrap_or(none);
+    fn write(to: &mut [f32], Nudged { low, high, scale, zero }: Nudged) {
         to.copy_from_slice(&[low, high, scale, zero]);
     }
 
     fn of(numbers: &[f32]) -> Nudged {
         match *numbers {
             [low, high, scale, zero] => Nudged { low, high, scale, zero },
-            _ => Nudged { low: 0.0, high: 0.0, scale: 1.0, zero: 0.0 },
+            _ => Nudged::NONE,
         }
     }
 
@@ -202,7 +198,7 @@ impl Kernel for Prepared {
                     (end(0)?, end(1)?)
                 }
             };
-            Ranges::write(to, levels.nudge(min, max), gradient);
+            Ranges::write(to, levels.nudge(min, max));
         }
         let sums = sums.get_mut(..self.scratch()[1]).unwrap_or_default();
         match gradient {
