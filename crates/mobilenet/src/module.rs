@@ -55,6 +55,7 @@ struct Inner {
     source: Source,
     isa: Isa,
     precision: Precision,
+    max_arena_bytes: usize,
     threads: usize,
     pool: OnceLock<Arc<Pool>>,
     plans: Plans,
@@ -123,6 +124,9 @@ impl Module {
             source,
             isa: options.isa.unwrap_or_else(Isa::detect),
             precision: options.precision,
+            max_arena_bytes: options
+                .max_arena_bytes
+                .unwrap_or_else(|| PlanOptions::default().max_arena_bytes),
             threads: options.threads.unwrap_or_else(cores),
             pool: OnceLock::new(),
             plans: Plans::default(),
@@ -492,6 +496,7 @@ impl Module {
         let options = PlanOptions {
             isa: self.0.isa,
             precision: self.0.precision,
+            max_arena_bytes: self.0.max_arena_bytes,
             threads: self.0.threads,
             tuning,
             ..PlanOptions::default()

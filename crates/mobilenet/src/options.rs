@@ -29,6 +29,7 @@ pub struct ModuleOptions {
     pub(crate) isa: Option<Isa>,
     pub(crate) precision: Precision,
     pub(crate) threads: Option<usize>,
+    pub(crate) max_arena_bytes: Option<usize>,
     pub(crate) normalization: Option<Normalization>,
     pub(crate) tuning: Option<TuningFile>,
     untuned: bool,
@@ -78,6 +79,13 @@ impl ModuleOptions {
     /// Uses this many threads; by default one for each core. Results do not depend on it.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Refuses to run what needs more than this many bytes for values on their way, per session; by
+    /// default 16 GiB.
+    pub fn max_arena_bytes(mut self, bytes: usize) -> Self {
+        self.max_arena_bytes = Some(bytes);
         self
     }
 
