@@ -89,8 +89,8 @@ pub(crate) struct ModelArgs {
     #[arg(long)]
     pub(crate) moving_averages: bool,
 
-    /// Photos that decide the ranges of 8 bits, and on which --precision auto measures: a folder, a
-    /// .tar, a .csv or .tsv, as `mobilenet evaluate` finds them
+    /// Photos that decide the ranges of 8 bits, and on which --precision auto measures: a folder or
+    /// .tar, with or without classes, or what else `mobilenet evaluate` takes
     #[arg(long, value_name = "DATA", alias = "calibrate")]
     pub(crate) calibration: Option<PathBuf>,
 
@@ -165,7 +165,7 @@ impl ModelArgs {
         if !matches!(wanted, Some(Precision::Int8 | Precision::Auto)) {
             return Ok(module);
         }
-        let photos = self.calibration.as_deref().map(LabelledImages::open).transpose()?;
+        let photos = self.calibration.as_deref().map(LabelledImages::open_any).transpose()?;
         let options = self.options()?;
         if wanted == Some(Precision::Int8) {
             if photos.is_none() && !carries_ranges(&module) && !is_of_8_bits(&module) {

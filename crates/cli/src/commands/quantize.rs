@@ -25,9 +25,10 @@ Examples:
   mobilenet quantize --calibration photos --evaluate labelled --out small.tflite
   mobilenet classify --module small.tflite photo.jpg
 
-The photos are found as `mobilenet evaluate` finds them. Calibration takes some of them, evenly
-chosen; the report compares both networks on all, or on those of --evaluate. A module that
-`mobilenet fine-tune --quantization-aware` wrote carries its ranges and needs no calibration.";
+Photos need no labels: a plain folder will do. With classes, as `mobilenet evaluate` finds them, the
+report has accuracies too. Calibration takes some of the photos, evenly chosen; the report compares
+both networks on all, or on those of --evaluate. A module that `mobilenet fine-tune
+--quantization-aware` wrote carries its ranges and needs no calibration.";
 
 /// Make a network of 8 bits
 ///
@@ -109,7 +110,8 @@ struct Accuracy {
 
 impl Quantize {
     pub(crate) fn run(self) -> Outcome {
-        let open = |path: &Option<PathBuf>| path.as_deref().map(LabelledImages::open).transpose();
+        let open =
+            |path: &Option<PathBuf>| path.as_deref().map(LabelledImages::open_any).transpose();
         let calibration = open(&self.model.calibration)?;
         let evaluation = open(&self.evaluate)?.or_else(|| calibration.clone());
         let file = WholeFile::create(&self.out)?;

@@ -18,6 +18,9 @@ const NAMED: usize = 5;
 /// [`ErrorKind::Labels`] for classes that the module does not have, that could be several, or that
 /// are numbers and cannot be told apart by name.
 pub(crate) fn match_classes(data: &LabelledImages, labels: &Labels) -> Result<Vec<usize>> {
+    if data.classes.is_empty() {
+        return Err(Error::new(ErrorKind::Labels, "the photos are of no known class"));
+    }
     let finder = Finder::new(labels, &data.words);
     let numbered = !data.numbered.is_empty();
     if let Some(found) = by_number(&data.numbered, &finder).filter(|_| numbered) {

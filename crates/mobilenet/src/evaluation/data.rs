@@ -61,19 +61,7 @@ impl LabelledImages {
     /// [`ErrorKind::Io`] for what cannot be read, [`ErrorKind::Input`] if there are no images
     /// whose class can be told.
     pub fn open(path: &Path) -> Result<Self> {
-        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        let mut found = match ending.to_ascii_lowercase().as_str() {
-            _ if path.is_dir() => in_folder(path)?,
-            _ if !path.exists() && is_range(path) => numbered::open(path)?,
-            _ if !path.exists() => return Err(failed(path, "no such file or folder")),
-            "csv" => table::read(path, b',')?,
-            "tsv" => table::read(path, b'\t')?,
-            "tar" => in_tar(path)?,
-            ending if ENDINGS.contains(&ending) => {
-                return Err(failed(path, "a photo; neither a folder nor a file of many"));
-            }
-            _ => numbered::open(path)?,
-        };
+        let found = Self::find(path, group)?;
         if found.images.is_empty() {
             return Err(failed(
                 path,
@@ -82,8 +70,37 @@ impl LabelledImages {
                  shards (1.jpg with 1.cls in a tar, TFRecords)",
             ));
         }
-        found.words = words(path);
         Ok(found)
+    }
+
+    /// As [`Self::open`], but where no class can be told, every photo there is, and no classes: to
+    /// calibrate and to compare on.
+    ///
+    /// # Errors
+    /// As [`Self::open`], [`ErrorKind::Input`] if there are no images at all.
+    pub fn open_any(path: &Path) -> Result<Self> {
+        let found = Self::find(path, group_or_all)?;
+        if found.images.is_empty() {
+            return Err(failed(path, &format!("no images: none ends in .{}", ENDINGS.join(", ."))));
+        }
+        Ok(found)
+    }
+
+    fn find(path: &Path, group: Group) -> Result<Self> {
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let found = match ending.to_ascii_lowercase().as_str() {
+            _ if path.is_dir() => in_folder(path, group)?,
+            _ if !path.exists() && is_range(path) => numbered::open(path)?,
+            _ if !path.exists() => return Err(failed(path, "no such file or folder")),
+            "csv" => table::read(path, b',')?,
+            "tsv" => table::read(path, b'\t')?,
+            "tar" => in_tar(path, group)?,
+            ending if ENDINGS.contains(&ending) => {
+                return Err(failed(path, "a photo; neither a folder nor a file of many"));
+            }
+            _ => numbered::open(path)?,
+        };
+        Ok(Self { words: words(path), ..found })
     }
 
     /// From pairs of a picture and the name of its class.
@@ -110,14 +127,14 @@ fn is_range(path: &Path) -> bool {
 }
 
 /// By class, or of the shards in a folder without photos of a class.
-fn in_folder(path: &Path) -> Result<LabelledImages> {
+fn in_folder(path: &Path, group: Group) -> Result<LabelledImages> {
     let found = group(folder(path)?);
     let sharded = || Dataset::is_sharded(path).map_err(|e| Error::because(ErrorKind::Io, "", e));
     if found.images.is_empty() && sharded()? { numbered::open(path) } else { Ok(found) }
 }
 
 /// By class, or as a WebDataset, which has a `.cls` beside each picture.
-fn in_tar(path: &Path) -> Result<LabelledImages> {
+fn in_tar(path: &Path, group: Group) -> Result<LabelledImages> {
     let files = tar(path)?;
     let sharded = files.iter().any(|(inside, _)| inside.ends_with(".cls"));
     if sharded { numbered::open(path) } else { Ok(group(files)) }
@@ -125,6 +142,9 @@ fn in_tar(path: &Path) -> Result<LabelledImages> {
 
 /// A file, by its path from the root of the data with `/` between the parts.
 type Found = (String, Source);
+
+/// What makes photos and classes of files.
+type Group = fn(Vec<Found>) -> LabelledImages;
 
 /// Visible files in and under `root`, sorted.
 fn folder(root: &Path) -> Result<Vec<Found>> {
@@ -199,6 +219,19 @@ fn group(mut files: Vec<Found>) -> LabelledImages {
     }
     let ignored = all - pairs.len();
     LabelledImages { split, ignored, ..LabelledImages::from_pairs(pairs) }
+}
+
+/// As [`group`], or every image where no class can be told.
+fn group_or_all(files: Vec<Found>) -> LabelledImages {
+    let grouped = group(files.clone());
+    if !grouped.images.is_empty() {
+        return grouped;
+    }
+    let all = files.len();
+    let images = files.into_iter().filter(|(path, _)| is_image(path));
+    let images: Vec<Sample> =
+        images.map(|(_, source)| Sample { source, label: 0, origin: 0 }).collect();
+    LabelledImages { ignored: all - images.len(), images, ..LabelledImages::default() }
 }
 
 fn is_image(path: &str) -> bool {
@@ -298,6 +331,19 @@ mod tests {
         assert_eq!((outer.split.as_deref(), outer.images.len()), (Some("val"), 1));
         let none = grouped(&["test/1.jpg", "cat/2.jpg"]);
         assert_eq!((none.split, none.classes.len()), (None, 2));
+    }
+
+    #[test]
+    fn photos_without_classes_are_all_taken_where_none_are_needed() {
+        let any = |paths: &[&str]| {
+            let file = |path: &&str| ((*path).to_owned(), Source::File(path.into()));
+            let found = group_or_all(paths.iter().map(file).collect());
+            (found.classes.len(), found.images.len(), found.ignored)
+        };
+        assert_eq!(any(&["1.jpg", "2.JPEG", "notes.txt"]), (0, 2, 1));
+        assert_eq!(any(&["cat/1.jpg", "dog/2.jpg", "stray.jpg"]), (2, 2, 1));
+        assert_eq!(any(&["n01440764_tench.JPEG", "1.jpg"]), (1, 1, 1));
+        assert_eq!(any(&["notes.txt"]), (0, 0, 1));
     }
 
     #[test]
