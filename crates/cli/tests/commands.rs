@@ -39,6 +39,59 @@ fn embed_writes_a_row_an_image_and_n_rows_an_array() {
     assert_eq!(alone.as_f32().unwrap(), &rows.as_f32().unwrap()[4 * 256..]);
 }
 
+/// Calibration needs no classes: a plain folder of photos will do.
+#[test]
+fn quantize_takes_a_plain_folder_and_convert_takes_its_bytes_further() {
+    let world = World::new();
+    for (name, shade) in [("1.bmp", 20), ("2.bmp", 120), ("3.bmp", 220)] {
+        world.write(&format!("photos/{name}"), &support::bmp(40, 30, shade));
+    }
+    let quantize = ["quantize", "--calibration", "photos", "--out", "small.tflite", "--json"];
+    let report = json(&world.run(&quantize));
+    assert_eq!((&report["calibrated_on"], &report["images"]), (&3.into(), &3.into()));
+    assert_eq!(report["accuracy"], Value::Null);
+
+    let bytes = |name: &str| std::fs::read(world.path(name)).unwrap();
+    for (from, to) in [
+        ("small.tflite", "again.tflite"),
+        ("small.tflite", "small.tar.gz"),
+        ("small.tar.gz", "back.tflite"),
+    ] {
+        let report = json(&world.run(&["convert", from, to, "--json"]));
+        assert_eq!(report["largest_difference"].as_f64(), Some(0.0), "{from} to {to}");
+        assert!(bytes(to).len() < 2 * bytes("small.tflite").len(), "{to}");
+    }
+    for (out, said) in [
+        ("x.onnx", ["(UniformQuantize)", "write a frozen graph, a SavedModel or a hub module"]),
+        ("x.npz", ["(UniformQuantize)", "write a frozen graph, a SavedModel or a hub module"]),
+        ("x.ckpt", ["(UniformQuantize)", "write a frozen graph, a SavedModel or a hub module"]),
+    ] {
+        let ran = world.run(&["convert", "small.tflite", out]);
+        assert_ne!(ran.status, 0);
+        assert!(said.iter().all(|said| ran.stderr.contains(said)), "{out}: {}", ran.stderr);
+    }
+    let halves = world.run(&["convert", "small.tflite", "x", "--to", "tflite-f16"]);
+    assert!(
+        halves.stderr.contains("write `tflite`, which keeps its integers"),
+        "{}",
+        halves.stderr
+    );
+    let twice = world.run(&[
+        "quantize",
+        "--module",
+        "small.tflite",
+        "--calibration",
+        "photos",
+        "--out",
+        "x",
+    ]);
+    assert!(twice.stderr.contains("8 bits already"), "{}", twice.stderr);
+    let empty = world.write("empty/notes.txt", b"");
+    let empty = empty.parent().unwrap().to_str().unwrap();
+    let ran = world.run(&["quantize", "--calibration", empty, "--out", "x.tflite"]);
+    assert!(ran.stderr.contains("no images: none ends in .jpg"), "{}", ran.stderr);
+}
+
 #[test]
 fn embed_gives_any_signature_and_output() {
     let world = World::new();

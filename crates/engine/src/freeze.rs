@@ -26,7 +26,7 @@ use crate::window::{Padding, Window};
 ///
 /// # Errors
 /// As [`Plan::compile`](crate::Plan::compile), and `Unsupported` for graphs that change variables
-/// or are quantised already.
+/// and, by node, for those of 8 bits.
 ///
 /// ```
 /// use mobilenet_engine::{Attributes, Graph, Shape, freeze};
@@ -51,6 +51,7 @@ pub fn freeze(
     inputs: &[(&str, Shape)],
     outputs: &[&str],
 ) -> Result<Graph> {
+    want_floats(graph, inputs, outputs)?;
     let lowered = lowered(graph, variables, inputs, outputs)?;
     let (folded, mut program, env) = (lowered.folded, lowered.program, lowered.env);
     if !folded.states.is_empty() {
@@ -70,6 +71,21 @@ pub fn freeze(
         frozen.output(value, name)?;
     }
     Ok(frozen.new)
+}
+
+/// Fails where a node rounds to 8 bits: folded into weights, its integers would be lost.
+fn want_floats(graph: &Graph, inputs: &[(&str, Shape)], outputs: &[&str]) -> Result<()> {
+    let fed = inputs.iter().map(|(name, _)| graph.tensor(name)).collect::<Result<Vec<_>>>()?;
+    let wanted = outputs.iter().map(|name| graph.tensor(name)).collect::<Result<Vec<_>>>()?;
+    let mut needed = graph.needed(&wanted, &fed)?.into_iter().map(|id| graph.node(id));
+    match needed.find(|node| node.op_name.starts_with("Uniform")) {
+        None => Ok(()),
+        Some(node) => Err(Error::unsupported("a graph of 8 bits has nothing to fold").at(
+            &node.name,
+            &node.op_name,
+            "",
+        )),
+    }
 }
 
 struct Frozen<'a> {
@@ -164,7 +180,7 @@ impl Frozen<'_> {
 
     fn step(&mut self, step: &Step) -> Result<()> {
         let &[output] = step.outputs.as_slice() else {
-            return Err(Error::unsupported("an op of several outputs"));
+            return Err(self.refused(step, "an op of several outputs"));
         };
         let name = self.name(output);
         let tensor = match &step.body {
@@ -175,10 +191,17 @@ impl Frozen<'_> {
                 self.activation(&name, *activation, y)?
             }
             Body::Pad(_) | Body::Other(_) => self.copied(step)?,
-            _ => return Err(Error::unsupported("a fused step")),
+            _ => return Err(self.refused(step, "no op of a graph for inference alone")),
         };
         self.made.insert(output, tensor);
         Ok(())
+    }
+
+    /// An error at the node that a step was made of.
+    fn refused(&self, step: &Step, what: &str) -> Error {
+        let name = step.sources.last().map_or("", String::as_str);
+        let op = self.graph.find(name).map_or("", |id| self.graph.node(id).op_name.as_str());
+        Error::unsupported(what).at(name, op, "")
     }
 
     fn operand(&mut self, step: &Step) -> Result<TensorId> {
@@ -272,13 +295,10 @@ impl Frozen<'_> {
     /// The node that a step was made of, with its inputs of now.
     fn copied(&mut self, step: &Step) -> Result<TensorId> {
         let [source] = step.sources.as_slice() else {
-            return Err(Error::unsupported("a step of several ops: is the graph quantised?"));
+            return Err(self.refused(step, "one step with the ops before it"));
         };
         let Some(id) = self.graph.find(source) else { return self.operand(step) };
         let node = self.graph.node(id).clone();
-        if node.op_name.starts_with("Uniform") {
-            return Err(Error::unsupported("a graph that is quantised already"));
-        }
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for &tensor in &node.inputs {
             let constant = self.folded.fact(tensor)?.value.clone();
@@ -289,7 +309,7 @@ impl Frozen<'_> {
                     self.constant(&name, &value)?
                 }
                 (None, Some(value)) => self.tensor(value)?,
-                (None, None) => return Err(Error::unsupported("an input that is not computed")),
+                (None, None) => return Err(self.refused(step, "an input that is not computed")),
             });
         }
         self.add(&node.name, &node.op_name, node.attributes.clone(), &inputs)

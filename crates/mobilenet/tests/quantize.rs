@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use mobilenet::evaluation::{EvaluationOptions, LabelledImages, evaluate};
 use mobilenet::export::tflite::WeightType;
 use mobilenet::quantize::{QuantizeOptions, Quantized, RangeMethod, carries_ranges, quantize};
-use mobilenet::{Classifier, Limits, Module, Request, Scratch, Tensor};
+use mobilenet::{Classifier, ExportFormat, Limits, Module, Request, Scratch, Tensor};
 use mobilenet_engine::interpret::interpret;
 use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::DType;
@@ -275,6 +275,54 @@ fn a_quantops_module_becomes_8_bits_with_its_own_ranges() {
         println!("logits are {off:.2} of 255 steps apart");
         assert!(off < 2.5, "{ours:?} {theirs:?}");
     }
+}
+
+/// A network of 8 bits goes out as it came in, by every format that holds its integers, to the same
+/// bytes; the others say which node they cannot hold.
+#[test]
+fn eight_bits_are_written_as_they_were_read() {
+    let first = load("first.tflite", &small(&QuantizeOptions::default()).to_tflite().unwrap());
+    let first = first.unwrap();
+    let through = |module: &Module, format: ExportFormat, name: &str| {
+        load(name, module.export(format, name).unwrap().get(name).unwrap()).unwrap()
+    };
+    let answers = |module: &Module| logits(module, &image(3));
+    let expected = answers(&first);
+    for (format, name) in [
+        (ExportFormat::TfLite, "second.tflite"),
+        (ExportFormat::HubArchive, "second.tar.gz"),
+        (ExportFormat::FrozenGraph, "second.pb"),
+    ] {
+        let second = through(&first, format, name);
+        assert_eq!(answers(&second), expected, "{name}");
+        if format != ExportFormat::FrozenGraph {
+            let third = through(&second, ExportFormat::TfLite, "third.tflite");
+            assert_eq!(answers(&third), expected, "{name} and back");
+        }
+    }
+    let refused = |module: &Module, format: ExportFormat, said: &[&str]| {
+        let text = module.export(format, "x").unwrap_err().to_string();
+        assert!(said.iter().all(|said| text.contains(said)), "{format}: {text}");
+    };
+    let elsewhere = ["write a frozen graph, a SavedModel or a hub module"];
+    let floats_only = [ExportFormat::Onnx, ExportFormat::Checkpoint, ExportFormat::SafeTensors];
+    for format in floats_only.into_iter().chain([ExportFormat::Numpy]) {
+        refused(&first, format, &[&["(UniformQuantize)"][..], &elsewhere].concat());
+    }
+    refused(&first, ExportFormat::TfLiteHalf, &["UniformQuantize", "write `tflite`"]);
+    let again = quantize(&first, [Ok(image(0))], &QuantizeOptions::default()).unwrap_err();
+    assert!(again.to_string().contains("is of 8 bits already"), "{again}");
+
+    let ranges = quantops_module();
+    for (format, name) in
+        [(ExportFormat::HubArchive, "q.tar.gz"), (ExportFormat::FrozenGraph, "q.pb")]
+    {
+        assert_eq!(answers(&through(&ranges, format, name)), answers(&ranges), "{name}");
+    }
+    let node = "Conv2d_0/weights_quant/FakeQuantWithMinMaxVars";
+    refused(&ranges, ExportFormat::Onnx, &["(FakeQuantWithMinMaxVars)", elsewhere[0]]);
+    refused(&ranges, ExportFormat::TfLite, &[node, "`mobilenet quantize` writes the 8 bits"]);
+    refused(&ranges, ExportFormat::SafeTensors, &["(Conv2D)", elsewhere[0]]);
 }
 
 /// The graph says what its rounding approximates: plain arithmetic on it comes to the same steps.

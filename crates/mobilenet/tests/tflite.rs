@@ -11,7 +11,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use mobilenet::{DecodeOptions, Module, Preprocessing, Request, Scratch, Tensor};
+use mobilenet::{DecodeOptions, ExportFormat, Module, Preprocessing, Request, Scratch, Tensor};
 use support::{Golden, difference, rows, shared, top};
 
 const FLOAT: &str = "formats/mobilenet_v1_025_192/mobilenet_v1_0.25_192_float.tflite";
@@ -183,6 +183,35 @@ fn files_of_8_bits_give_the_integers_of_the_reference_kernels() {
         let (ours, theirs) = (best(&ours), best(&expected));
         let same = ours.iter().zip(&theirs).filter(|(a, b)| a == b).count();
         assert!(same >= 23, "{name}: {same} of 24 photos have the same top 1");
+    }
+}
+
+/// Google's files and TensorFlow's converter's, in and out again: byte for byte the same answers.
+#[test]
+fn files_of_8_bits_go_out_as_they_came_in() {
+    let Some(shared) = shared() else { return };
+    for case in QUANTIZED {
+        let module = load(&shared, case.file);
+        let photos: Vec<f32> = images(&shared, case.side).into_iter().take(4).flatten().collect();
+        let expected = answers(&module, case, &photos);
+        for (format, name) in [
+            (ExportFormat::TfLite, "again.tflite"),
+            (ExportFormat::HubArchive, "again.tar.gz"),
+            (ExportFormat::FrozenGraph, "again.pb"),
+        ] {
+            let files = module.export(format, name).unwrap();
+            let path = support::save(name, files.get(name).unwrap());
+            let again = Module::options().threads(2).load(path.to_str().unwrap()).unwrap();
+            let images = Tensor::new([4, case.side, case.side, 3], photos.clone()).unwrap();
+            let inputs = [("images", &images)];
+            let outputs = again.call_signature("image_classification", inputs).unwrap();
+            let (scale, zero) = case.output;
+            let ours = rows(&outputs["MobilenetV1/Predictions"]);
+            let step = |x: &f64| (x / f64::from(scale)).round() as i32 + zero;
+            let ours: Vec<Vec<i32>> =
+                ours.iter().map(|row| row.iter().map(step).collect()).collect();
+            assert_eq!(ours, expected, "{} as {name}", case.golden);
+        }
     }
 }
 

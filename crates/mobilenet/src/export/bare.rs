@@ -8,6 +8,7 @@ use mobilenet_vision::Labels;
 use super::tflite::{TfliteOptions, WeightType, write_tflite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
+use crate::quantize::is_of_8_bits;
 use crate::signature::Scores;
 
 /// A network from images to probabilities or features.
@@ -26,7 +27,7 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    /// Freezes what `module` computes of images.
+    /// Freezes what `module` computes of images; a network of 8 bits stays as it is.
     ///
     /// # Errors
     /// For modules without a fixed size of images, classes without names, and graphs that cannot
@@ -42,7 +43,14 @@ impl Bare {
         };
         let (height, width) = module.expected_image_size()?;
         let shape = Shape::new(vec![None, Some(height), Some(width), Some(3)]);
-        let mut graph = module.frozen((&images.tensor, shape), &output.tensor)?;
+        let eight_bits = is_of_8_bits(module);
+        let mut graph = match eight_bits {
+            true => module.graph()?.clone(),
+            false => module.frozen((&images.tensor, shape), &output.tensor)?,
+        };
+        // In 8 bits the softmax that rounds is the network's own.
+        let predictions = signature.output("MobilenetV1/Predictions").filter(|_| eight_bits);
+        let output = predictions.unwrap_or(output);
         let frozen = graph.tensor(&output.tensor)?;
         let Some(values) = graph.fact(frozen).shape.last() else {
             let message = "the size of the module's output is not known";
@@ -50,7 +58,7 @@ impl Bare {
         };
         let labels = if classifies { Some(module.labels(values)?) } else { None };
         let output = match (classifies, module.scores()) {
-            (true, Scores::Logits) => softmax(&mut graph, frozen)?,
+            (true, Scores::Logits) if predictions.is_none() => softmax(&mut graph, frozen)?,
             _ => output.tensor.clone(),
         };
         let name = module.handle().trim_end_matches('/').rsplit('/').next().unwrap_or("network");
@@ -86,15 +94,23 @@ fn softmax(graph: &mut Graph, logits: TensorId) -> Result<String> {
 }
 
 impl Module {
-    /// The module as a TFLite file of floats, with metadata, normalisation and labels.
+    /// The module as a TFLite file, with metadata, normalisation and labels: of floats, or of 8 bits
+    /// if the module is.
     ///
     /// # Errors
-    /// [`ErrorKind::Graph`] for nodes that TFLite has no operator for, by name and op;
-    /// [`ErrorKind::Labels`] for classes without names.
+    /// [`ErrorKind::Graph`] for nodes that TFLite has no operator for, by name and op, and for
+    /// `weights` of another type than a network of 8 bits has; [`ErrorKind::Labels`] for classes
+    /// without names.
     pub fn to_tflite(&self, weights: WeightType) -> Result<Vec<u8>> {
-        let description = match weights {
-            WeightType::Float32 => "float32",
-            WeightType::Float16 => "float16 weights",
+        let description = match (is_of_8_bits(self), weights) {
+            (false, WeightType::Float32) => "float32",
+            (false, WeightType::Float16) => "float16 weights",
+            (true, WeightType::Float32) => "8 bits",
+            (true, WeightType::Float16) => {
+                let message = "a network of 8 bits (UniformQuantize) has no float16 weights: \
+                               write `tflite`, which keeps its integers";
+                return Err(Error::new(ErrorKind::Graph, message));
+            }
         };
         Bare::of(self)?.tflite(description, weights)
     }

@@ -157,7 +157,9 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let Some((_, write)) = OPS.iter().find(|(op, _)| *op == node.op_name) else {
-            return refuse("this op has no counterpart");
+            return refuse(
+                "this op has no counterpart; write a frozen graph, a SavedModel or a hub module",
+            );
         };
         let channels_first = match write {
             Write::Input => {

@@ -209,7 +209,7 @@ struct Chain {
 fn not_slim(what: &str) -> Error {
     let message = format!(
         "{what}: this format holds the weights of slim's MobileNet V1 and nothing else; write a \
-         frozen graph, a SavedModel or ONNX"
+         frozen graph, a SavedModel or a hub module"
     );
     Error::new(ErrorKind::Graph, message)
 }

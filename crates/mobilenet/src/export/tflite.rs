@@ -12,8 +12,8 @@ use std::collections::HashMap;
 
 use mobilenet_engine::{Graph, NodeId, TensorId};
 use mobilenet_formats::tflite::{
-    self, BuiltinOperator, BuiltinOptions, Model, Operator, OperatorCode, QuantizationParameters,
-    SignatureDef, SubGraph, Tensor, TensorMap, TensorType,
+    self, BuiltinOperator, BuiltinOptions, DequantizeOptions, Model, Operator, OperatorCode,
+    QuantizationParameters, SignatureDef, SubGraph, Tensor, TensorMap, TensorType,
 };
 use mobilenet_formats::{self as formats, MemoryFiles};
 use mobilenet_vision::Labels;
@@ -92,7 +92,15 @@ impl<'a> Writer<'a> {
         let (images, output) = (graph.tensor(options.images)?, graph.tensor(options.output)?);
         let mut uses = HashMap::new();
         for id in graph.needed(&[output], &[images])? {
-            for input in &graph.node(id).inputs {
+            let node = graph.node(id);
+            if node.op_name.starts_with("FakeQuant") {
+                return Err(unsupported(format!(
+                    "`{}`: {} has no place among floats; `mobilenet quantize` writes the 8 bits \
+                     that it stands for",
+                    node.name, node.op_name
+                )));
+            }
+            for input in &node.inputs {
                 *uses.entry(input.node).or_insert(0) += 1;
             }
         }
@@ -181,6 +189,7 @@ impl<'a> Writer<'a> {
         output: i32,
         options: BuiltinOptions,
     ) -> Result<()> {
+        let inputs = self.of_one_kind(operator, inputs, output)?;
         let next = u32::try_from(self.model.operator_codes.len()).unwrap_or(u32::MAX);
         let opcode_index = *self.codes.entry(operator).or_insert(next);
         if opcode_index == next {
@@ -197,6 +206,43 @@ impl<'a> Writer<'a> {
             ..Operator::default()
         });
         Ok(())
+    }
+
+    /// The inputs of an operator whose result is floats as floats too: bytes are dequantised.
+    fn of_one_kind(
+        &mut self,
+        operator: BuiltinOperator,
+        mut inputs: Vec<i32>,
+        output: i32,
+    ) -> Result<Vec<i32>> {
+        if [BuiltinOperator::QUANTIZE, BuiltinOperator::DEQUANTIZE].contains(&operator) {
+            return Ok(inputs);
+        }
+        let at = |writer: &Self, index: i32| {
+            usize::try_from(index).ok().and_then(|i| writer.subgraph.tensors.get(i)).cloned()
+        };
+        let Some(to) = at(self, output) else { return Ok(inputs) };
+        for input in &mut inputs {
+            let Some(from) = at(self, *input) else { continue };
+            match (to.quantization.is_some(), from.quantization.is_some(), from.r#type) {
+                (false, true, TensorType::INT8 | TensorType::UINT8) => {
+                    let name = format!("{}/floats", from.name);
+                    let (shape, has_rank) = (from.shape, from.has_rank);
+                    let floats = Tensor { name, shape, has_rank, ..Tensor::default() };
+                    let bytes = vec![std::mem::replace(input, self.push(floats)?)];
+                    let options = DequantizeOptions {}.into();
+                    self.operator(BuiltinOperator::DEQUANTIZE, 2, bytes, *input, options)?;
+                }
+                (false, true, _) | (true, false, TensorType::FLOAT32) => {
+                    return Err(unsupported(format!(
+                        "`{}` mixes floats and integers: `{}` is {}",
+                        to.name, from.name, from.r#type
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(inputs)
     }
 
     fn finish(mut self, output: i32) -> Model {

@@ -73,7 +73,11 @@ pub(crate) fn places(bare: &Bare) -> Result<Places> {
             "Reshape" | "Squeeze" | "Identity" => Rounding::Integers,
             "Softmax" => Rounding::Probability,
             op => {
-                let message = format!("`{}`: {op} cannot be quantised", node.name);
+                let already = match op.starts_with("Uniform") {
+                    true => ": the network is of 8 bits already, `mobilenet convert` writes it",
+                    false => "",
+                };
+                let message = format!("`{}`: {op} cannot be quantised{already}", node.name);
                 return Err(Error::new(ErrorKind::Graph, message));
             }
         };

@@ -116,7 +116,7 @@ fn insert(graph: &mut GraphDef, name: &str, range: Normalization) {
 }
 
 /// Which values the graph wants if its first steps are a multiplication and a subtraction by
-/// constants that lead to [-1, 1] or [0, 1]; `None` where it begins otherwise.
+/// constants that lead to [-1, 1], [0, 1] or [0, 255]; `None` where it begins otherwise.
 fn own_normalisation(graph: &GraphDef, images: &str) -> Option<Normalization> {
     let constants: HashMap<&str, &NodeDef> = graph
         .node
@@ -140,13 +140,15 @@ fn own_normalisation(graph: &GraphDef, images: &str) -> Option<Normalization> {
             return None;
         }
     }
-    let near = |a: [f32; 3], b: f32| a.iter().all(|a| (a - b).abs() <= 1e-3 * b.abs().max(1.0));
+    // 128 in place of 127.5 is near enough.
+    let near = |a: [f32; 3], b: f32| a.iter().all(|a| (a - b).abs() <= 5e-3 * b.abs().max(1.0));
     let wide = |width: f32| scale.map(|scale| scale * width);
     let centred = |width: f32| near(wide(width), 2.0) && near(shift, 1.0);
     let unit = |width: f32| near(wide(width), 1.0) && near(shift, 0.0);
+    let bytes = near(scale, 255.0) && near(shift, 0.0);
     match steps {
         0 => None,
-        _ if centred(1.0) => Some(Normalization::UNIT),
+        _ if centred(1.0) || bytes => Some(Normalization::UNIT),
         _ if centred(255.0) || unit(255.0) => Some(Normalization::BYTES),
         // Each colour by its own mean and deviation, which is some part of the range of the pixels.
         _ if own_of_colours(1.0, &scale, &shift) => Some(Normalization::UNIT),

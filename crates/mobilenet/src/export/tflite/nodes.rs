@@ -288,11 +288,11 @@ impl Writer<'_> {
                 self.operator(operator, 1, vec![input], output, BuiltinOptions::None)?;
                 Ok(output)
             }
-            (op, _) => {
-                let message =
-                    format!("`{}`: TFLite files are written without {op}", inner_node.name);
-                Err(unsupported(message))
-            }
+            (op, _) => Err(unsupported(format!(
+                "`{}`: TFLite files are written without {op}; write a frozen graph, a \
+                     SavedModel or a hub module",
+                inner_node.name
+            ))),
         }
     }
 
