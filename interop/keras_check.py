@@ -18,6 +18,11 @@ KERAS = [
     for name, answer in (("logits", "logits"), ("softmax", "logits"), ("no_top", "features"), ("no_pool", "features"))
     for kind in ("keras", "h5")
 ] + [("exported", "logits")]
+KERAS_V2 = [
+    (f"{name}_v2.{kind}", f"{answer}_v2")
+    for name, answer in (("softmax", "logits"), ("no_top", "features"))
+    for kind in ("keras", "h5")
+] + [("exported_v2", "logits_v2")]
 CONVERTED = [
     ("tfjs_layers", "logits"),
     ("tfjs_graph", "logits"),
@@ -33,6 +38,7 @@ def check(report, mobilenet, scratch: pathlib.Path) -> None:
     if made:
         return report.check("Keras writes its files", False, made)
     compare(report, mobilenet, folder, KERAS)
+    compare(report, mobilenet, folder, KERAS_V2, images="images_v2.npy")
     python = subprocess.run(
         [sys.executable, HERE.parent / "scripts/venv.py", HERE / "requirements-converters.txt"],
         capture_output=True, text=True,
@@ -45,11 +51,13 @@ def check(report, mobilenet, scratch: pathlib.Path) -> None:
     compare(report, mobilenet, folder, CONVERTED)
 
 
-def compare(report, mobilenet, folder: pathlib.Path, files: list[tuple[str, str]]) -> None:
+def compare(
+    report, mobilenet, folder: pathlib.Path, files: list[tuple[str, str]], images: str = "images.npy"
+) -> None:
     for name, answer in files:
         out = folder / "out.npy"
-        signature = "image_classification" if answer == "logits" else "image_feature_vector"
-        command = [mobilenet, "embed", "--module", folder / name, "--offline", folder / "images.npy", "--out", out]
+        signature = "image_classification" if answer.startswith("logits") else "image_feature_vector"
+        command = [mobilenet, "embed", "--module", folder / name, "--offline", folder / images, "--out", out]
         problem = run([*command, "--signature", signature, "--output", "default"])
         if problem:
             report.check(f"{name}: embed", False, problem)

@@ -1,8 +1,9 @@
-"""usage: keras_files.py FOLDER: writes Keras's MobileNet in every form that Keras saves, with its answers.
+"""usage: keras_files.py FOLDER: writes Keras's MobileNets in every form that Keras saves, with their answers.
 
-A small network (multiplier 0.25, 64x64 pixels, 7 classes) with random weights and random batch norm
-statistics. FOLDER gets `images.npy` in [0, 1], `logits.npy`, `features.npy`, and the files that
-keras_check.py lists.
+Small networks with random weights and random batch norm statistics: MobileNet (multiplier 0.25, 64x64
+pixels, 7 classes), and MobileNetV2 (multiplier 0.35, 96x96 pixels), whose blocks add. FOLDER gets
+`images.npy` and `images_v2.npy` in [0, 1], `logits.npy`, `features.npy`, `logits_v2.npy`,
+`features_v2.npy`, and the files that keras_check.py lists.
 """
 
 import os
@@ -40,7 +41,26 @@ def main() -> int:
         model.save(folder / f"{name}.keras")
         model.save(folder / f"{name}.h5")
     softmax.export(folder / "exported")
+    second_version(random, folder)
     return 0
+
+
+def second_version(random: np.random.Generator, folder: pathlib.Path) -> None:
+    network = dict(input_shape=(96, 96, 3), alpha=0.35, weights=None)
+    softmax = tf.keras.applications.MobileNetV2(classes=7, **network)
+    softmax.set_weights([value(random, weight) for weight in softmax.weights])
+    headless = tf.keras.applications.MobileNetV2(include_top=False, pooling="avg", **network)
+    headless.set_weights(softmax.get_weights()[: len(headless.weights)])
+    images = random.random((4, 96, 96, 3), dtype=np.float32)
+    features = headless.predict(images * 2 - 1, verbose=0)
+    kernel, bias = softmax.get_layer("predictions").get_weights()
+    np.save(folder / "images_v2.npy", images)
+    np.save(folder / "features_v2.npy", features)
+    np.save(folder / "logits_v2.npy", features @ kernel + bias)
+    for name, model in (("softmax_v2", softmax), ("no_top_v2", headless)):
+        model.save(folder / f"{name}.keras")
+        model.save(folder / f"{name}.h5")
+    softmax.export(folder / "exported_v2")
 
 
 def value(random: np.random.Generator, weight: tf.Variable) -> np.ndarray:
@@ -53,7 +73,7 @@ def value(random: np.random.Generator, weight: tf.Variable) -> np.ndarray:
         return random.uniform(0.8, 1.6, shape)
     if leaf in ("beta", "moving_mean", "bias"):
         return random.uniform(-0.3, 0.5, shape)
-    inputs = np.prod(shape[:3]) if leaf == "kernel" else np.prod(shape[:2])
+    inputs = np.prod(shape[:-1]) if leaf == "kernel" else np.prod(shape[:2])
     return random.normal(0, np.sqrt(2 / inputs), shape)
 
 

@@ -124,6 +124,13 @@ impl Folded {
         let inputs = node.inputs.iter().map(|&tensor| self.fact(tensor).cloned());
         let inputs: Vec<Fact> = inputs.collect::<Result<_>>()?;
         let mut outputs = infer(node, &inputs)?;
+        // A default that nothing is fed for may say more of its shape than the placeholder.
+        if let (true, Some(input), Some(output)) =
+            (node.op.passes_input(), inputs.first(), outputs.first_mut())
+            && let Some(shape) = output.shape.merge(&input.shape)
+        {
+            output.shape = shape;
+        }
         let shape_only = outputs.iter().any(|fact| fact.value.is_some())
             && inputs.iter().any(|fact| fact.value.is_none());
         let tainted = node.inputs.iter().any(|tensor| self.from_shape.contains(tensor));

@@ -17,13 +17,16 @@ use std::path::{Path, PathBuf};
 use mobilenet::evaluation::{EvaluationOptions, LabelledImages, evaluate};
 use mobilenet::explain::Explainer;
 use mobilenet::{
-    Classifier, DType, ErrorKind, ExportFormat, Image, Module, Normalization, Scores, Tensor,
+    Classifier, DType, ErrorKind, ExportFormat, Image, Labels, MemoryFiles, Module, Normalization,
+    Scores, Tensor,
 };
 use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::archive::{self, Compression};
 use mobilenet_formats::safetensors;
+use mobilenet_formats::tensorflow::messages::GraphDef;
 use mobilenet_formats::tensorflow::{BundleWriter, HubModule, SavedModel};
 use prost::Message as _;
+use serde_json::{Value, json};
 use support::{Golden, difference, rows, save};
 
 /// The folder of one network in every format.
@@ -338,7 +341,96 @@ fn residual_graph() -> Graph {
 #[test]
 fn two_branches_that_are_added() {
     let path = save("residual.pb", &residual_graph().to_graph_def().encode_to_vec());
-    let module = load(&path);
+    is_residual(&load(&path));
+}
+
+/// The network of [`residual_graph`] in Keras's layers, with a batch norm that halves and a layer that
+/// doubles, as TensorFlow.js stores it. `reads` writes what a layer reads.
+fn residual_layers(reads: fn(&[&str]) -> Value) -> MemoryFiles {
+    let layer = |class: &str, name: &str, mut config: Value, inputs: &[&str]| {
+        config["name"] = name.into();
+        let inbound_nodes = if inputs.is_empty() { json!([]) } else { reads(inputs) };
+        json!({"class_name": class, "name": name, "config": config, "inbound_nodes": inbound_nodes})
+    };
+    let plain = || json!({"use_bias": false, "padding": "same", "strides": [1, 1]});
+    let images = json!({"batch_input_shape": [null, 4, 4, 3]});
+    let dense = json!({"use_bias": true, "activation": "softmax"});
+    let layers = [
+        layer("InputLayer", "images", images, &[]),
+        layer("Conv2D", "stem", plain(), &["images"]),
+        layer("BatchNormalization", "norm", json!({"axis": [3], "scale": false}), &["stem"]),
+        layer("Rescaling", "twice", json!({"scale": 2.0, "offset": 0}), &["norm"]),
+        layer("ReLU", "expand", json!({"max_value": 6.0}), &["twice"]),
+        layer("DepthwiseConv2D", "depthwise", plain(), &["expand"]),
+        layer("ZeroPadding2D", "borders", json!({"padding": [[1, 0], [0, 1]]}), &["depthwise"]),
+        layer("Conv2D", "project", json!({"use_bias": false, "padding": "valid"}), &["borders"]),
+        layer("Add", "sum", json!({}), &["twice", "project"]),
+        layer("GlobalAveragePooling2D", "pool", json!({}), &["sum"]),
+        layer("Dropout", "dropout", json!({"rate": 0.2}), &["pool"]),
+        layer("Dense", "predictions", dense, &["dropout"]),
+    ];
+    // Behind a border above and to the right, this window sees the pixel where it stood.
+    let corner = |i: usize| f32::from(u8::from(i / 9 == 2 && i % 9 % 4 == 0));
+    let pass = |i: usize| f32::from(u8::from(i % 4 == 0));
+    let weights: [(&str, &[usize], Vec<f32>); 8] = [
+        ("stem/kernel", &[1, 1, 3, 3], (0..9).map(pass).collect()),
+        ("norm/beta", &[3], vec![0.0; 3]),
+        ("norm/moving_mean", &[3], vec![0.0; 3]),
+        ("norm/moving_variance", &[3], vec![4.0 - 1e-3; 3]),
+        ("depthwise/depthwise_kernel", &[1, 1, 3, 1], vec![1.0; 3]),
+        ("project/kernel", &[2, 2, 3, 3], (0..36).map(corner).collect()),
+        ("predictions/kernel", &[3, 2], vec![1.0, 0.0, 0.0, 1.0, 2.0, -1.0]),
+        ("predictions/bias", &[2], vec![0.0; 2]),
+    ];
+    let entry = |(name, shape, _): &(&str, &[usize], Vec<f32>)| json!({"name": name, "shape": shape, "dtype": "float32"});
+    let manifest = json!([{"paths": ["weights.bin"], "weights": weights.iter().map(entry).collect::<Vec<_>>()}]);
+    let config = json!({"layers": layers, "output_layers": [["predictions", 0, 0]]});
+    let model = json!({
+        "format": "layers-model",
+        "modelTopology": {"model_config": {"class_name": "Functional", "config": config}},
+        "weightsManifest": manifest,
+    });
+    let mut files = MemoryFiles::default();
+    let values = weights.iter().flat_map(|(_, _, values)| values);
+    files.insert("weights.bin", values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    files.insert("model.json", model.to_string().into_bytes());
+    files
+}
+
+/// As Keras 2 writes it, as Keras 3 does, and a layer that nobody knows.
+#[test]
+fn layers_of_keras_that_branch() {
+    let load = |files| Module::options().threads(1).load_files(files, Some("model.json"));
+    let second = |inputs: &[&str]| {
+        json!([inputs.iter().map(|name| json!([name, 0, 0, {}])).collect::<Vec<_>>()])
+    };
+    let third = |inputs: &[&str]| {
+        let tensor = |name: &&str| json!({"class_name": "__keras_tensor__", "config": {"shape": [null, 4, 4, 3], "dtype": "float32", "keras_history": [name, 0, 0]}});
+        json!([{"args": [inputs.iter().map(tensor).collect::<Vec<_>>()], "kwargs": {}}])
+    };
+    is_residual(&load(residual_layers(second)).unwrap());
+    is_residual(&load(residual_layers(third)).unwrap());
+    let text =
+        String::from_utf8(residual_layers(second).get("model.json").unwrap().to_vec()).unwrap();
+    for (from, to, said) in [
+        ("Dropout", "Lambda", "layer `dropout` (Lambda): this layer is not supported"),
+        ("\"max_value\":6.0", "\"max_value\":7.0", "layer `expand` (ReLU): max_value 7"),
+        ("[\"twice\",0,0", "[\"thrice\",0,0", "its input `thrice` is not computed before it"),
+        ("\"axis\":[3]", "\"axis\":[1]", "layer `norm` (BatchNormalization): axis 1"),
+        ("norm/beta", "norm/alpha", "the file has no weights `norm/beta` of float32"),
+        ("null,4,4,3", "null,4,4,1", "is not that of colour images"),
+        ("\"valid\"", "\"causal\"", "layer `project` (Conv2D): padding causal"),
+    ] {
+        let mut files = residual_layers(second);
+        assert!(text.contains(from), "{from}");
+        files.insert("model.json", text.replace(from, to).into_bytes());
+        let error = load(files).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+/// Answers, and features, of [`residual_graph`].
+fn is_residual(module: &Module) {
     let pixels = support::pixels(2 * 4 * 4 * 3, 3);
     let images = Tensor::new([2, 4, 4, 3], pixels.clone()).unwrap();
     let answers = rows(&module.call(&images).unwrap());
@@ -353,6 +445,83 @@ fn two_branches_that_are_added() {
     }
     let features = module.call_signature("image_feature_vector", [("images", &images)]).unwrap();
     assert_eq!(features["default"].shape(), [2, 3]);
+}
+
+/// The tiny network with another head on its logits, frozen, as TensorFlow's `retrain.py` left them:
+/// a default input between, weights behind `Identity`, and `final_result` over three classes.
+#[test]
+fn a_retrained_graph_answers_by_its_new_head() {
+    let module = support::lively_module();
+    let old = module.signature("default").unwrap().output("default").unwrap().tensor.clone();
+    let frozen = module.export(ExportFormat::FrozenGraph, "x").unwrap();
+    let frozen = GraphDef::decode(frozen.get("x").unwrap()).unwrap();
+    let mut graph = Graph::import(&frozen).unwrap();
+    let logits = graph.tensor(&old).unwrap();
+    let float = || Attributes::new().with_dtype("T", DType::F32);
+    let mut add = |name: &str, op: &str, attributes: Attributes, inputs: &[TensorId]| {
+        TensorId::from(graph.add(name, op, attributes, inputs).unwrap())
+    };
+    let weights: Vec<f32> = support::pixels(15, 3).iter().map(|value| value - 0.5).collect();
+    let biases = [0.3f32, -0.2, 0.1];
+    let values = [
+        ("weights/final_weights", Tensor::new([5, 3], weights.clone()).unwrap()),
+        ("biases/final_biases", Tensor::vector(biases.to_vec())),
+    ];
+    let [w, b] = values.map(|(name, value)| {
+        let name = format!("final_training_ops/{name}");
+        let attributes =
+            Attributes::new().with_dtype("dtype", DType::F32).with_tensor("value", &value);
+        let constant = add(&name, "Const", attributes, &[]);
+        add(&format!("{name}/read"), "Identity", float(), &[constant])
+    });
+    let bottleneck = Attributes::new()
+        .with_dtype("dtype", DType::F32)
+        .with_shape("shape", &Shape::new(vec![None, Some(5)]));
+    let x =
+        add("input/BottleneckInputPlaceholder", "PlaceholderWithDefault", bottleneck, &[logits]);
+    let y = add("final_training_ops/Wx_plus_b/MatMul", "MatMul", float(), &[x, w]);
+    let y = add("final_training_ops/Wx_plus_b/add", "Add", float(), &[y, b]);
+    add("final_result", "Softmax", float(), &[y]);
+    let retrained = load(&save("retrained.pb", &graph.to_graph_def().encode_to_vec()));
+
+    let bottlenecks = rows(&module.call(&images()).unwrap());
+    let expected: Vec<Vec<f64>> = bottlenecks
+        .iter()
+        .map(|row| {
+            let logit = |class: usize| -> f64 {
+                let terms = row.iter().zip(weights.iter().skip(class).step_by(3));
+                f64::from(biases[class]) + terms.map(|(x, w)| x * f64::from(*w)).sum::<f64>()
+            };
+            vec![logit(0), logit(1), logit(2)]
+        })
+        .collect();
+    let outputs =
+        retrained.call_signature("image_classification", [("images", &images())]).unwrap();
+    for (ours, expected) in rows(&outputs["default"]).iter().zip(&expected) {
+        assert!(difference(ours, expected) <= 1e-4, "{ours:?} {expected:?}");
+    }
+    let probabilities = rows(&outputs["MobilenetV1/Predictions"]);
+    for (ours, logits) in probabilities.iter().zip(&expected) {
+        let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+        let expected: Vec<f64> = logits.iter().map(|logit| logit.exp() / sum).collect();
+        assert!(difference(ours, &expected) <= 1e-5, "{ours:?} {expected:?}");
+    }
+    // What the head reads are its features: the classes of before.
+    let features =
+        retrained.call_signature("image_feature_vector", [("images", &images())]).unwrap();
+    for (ours, expected) in rows(&features["default"]).iter().zip(&bottlenecks) {
+        assert!(difference(ours, expected) <= 1e-4);
+    }
+    assert!(retrained.notes().iter().all(|note| !note.contains("ImageNet")));
+    let error = Classifier::new(retrained.clone()).unwrap_err();
+    assert!(error.to_string().contains("3 classes and no names"), "{error}");
+    let labels = Labels::parse(b"daisy\nroses\ntulips\n").unwrap();
+    let classifier = Classifier::options().labels(labels).build(retrained).unwrap();
+    let pixels = support::pixels(32 * 32 * 3, 5).iter().map(|v| (v * 255.0) as u8).collect();
+    let best = classifier.classify_image(&Image::new(32, 32, pixels).unwrap(), 3).unwrap();
+    let names = best.iter().map(|best| (best.index, best.label.as_str()));
+    let names: BTreeMap<usize, &str> = names.collect();
+    assert_eq!(names, BTreeMap::from([(0, "daisy"), (1, "roses"), (2, "tulips")]));
 }
 
 /// The tiny network as a module whose `default` output is its softmax.
