@@ -18,4 +18,7 @@ export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export MOBILENET_FAMILY=${MOBILENET_FAMILY:-25}
 /usr/bin/cargo build --release --locked --bins -Zbuild-std=std,panic_abort --target "$target"
-exec qemu-aarch64 -L /usr/aarch64-linux-gnu "$CARGO_TARGET_DIR/$target/release/kernel-checks"
+checks=$CARGO_TARGET_DIR/$target/release/kernel-checks
+qemu-aarch64 -L /usr/aarch64-linux-gnu "$checks"
+echo 'without dot products of bytes:'
+exec qemu-aarch64 -cpu cortex-a72 -L /usr/aarch64-linux-gnu "$checks" int8

@@ -199,45 +199,6 @@ mod tests {
         assert_eq!(back, [0.0, 0.25, -0.25, 1.0, 38.75, -25.0, 0.0, 0.25]);
     }
 
-    /// What [`quantize`] says of itself, value by value.
-    fn rounded(affine: Affine, to: Quantization, x: f32) -> u8 {
-        let steps = ((x * affine.factor + affine.shift) / to.scale).round();
-        let steps = if steps.is_nan() { 0.0 } else { steps };
-        (steps + f32::from(to.zero_point)).clamp(0.0, 255.0) as u8
-    }
-
-    #[test]
-    fn rounds_as_division_does() {
-        let mut random = 88_172_645_463_325_252u64;
-        let mut next = || {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random >> 20) as u32
-        };
-        let scales =
-            [2.0 / 255.0, 1.0 / 127.5, 1.0 / 128.0, 0.023_528_47, 1.999_999_9, 1e-30, 1e30];
-        for i in 0..400 {
-            let random = f32::from_bits(next() % (20 << 23) + (115 << 23));
-            let scale = scales.get(i).copied().unwrap_or(random);
-            let to = Quantization { scale, zero_point: next() as u8 };
-            let affine = Affine { factor: [1.0, 2.0][i % 2], shift: [0.0, -1.0, 0.3][i % 3] };
-            // Halves and their neighbours, and any bits at all.
-            let halves = (-260..=260).flat_map(|half| {
-                let x = (half as f32 + 0.5) * scale;
-                let x = (x - affine.shift) / affine.factor;
-                (-3..=3).map(move |ulps: i32| f32::from_bits(x.to_bits().wrapping_add_signed(ulps)))
-            });
-            let input: Vec<f32> =
-                halves.chain((0..500).map(|_| f32::from_bits(next() << 1 | 1))).collect();
-            let mut bytes = vec![0; input.len()];
-            quantize(&Pool::single(), affine, to, &input, &mut bytes);
-            for (&x, byte) in input.iter().zip(bytes) {
-                assert_eq!(byte, rounded(affine, to, x), "{x:e} in steps of {scale:e}, {affine:?}");
-            }
-        }
-    }
-
     #[test]
     fn int8_values_and_their_bytes() {
         let (mut bytes, mut values) = ([0; 4], [0; 4]);

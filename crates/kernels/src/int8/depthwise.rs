@@ -317,8 +317,7 @@ impl Source<'_> {
     fn sums(&self, channel: usize, bias: Option<&[i32]>, multiplier: Multiplier) -> Sums {
         let [height, width] = self.spec.window.kernel;
         let taps = (0..height * width).map(|tap| [tap / width, tap % width, channel]);
-        let products = Sums::products(taps.map(|at| self.weight(at)));
-        Sums { bias: self.bias(channel, bias), multiplier, products }
+        Sums::new(self.bias(channel, bias), multiplier, taps.map(|at| self.weight(at)))
     }
 
     /// The bias of a channel with the zero point of the inputs taken in.

@@ -16,23 +16,44 @@ pub(crate) const ZERO: i32 = 256;
 /// Half the distance of floats from there on.
 const HALF: f64 = 1.0 / (1u32 << 16) as f64;
 
+/// For doubles: with this added to a line's shift the whole number nearest to a value is the byte,
+/// as what is not below `n - 2^-16` is there made more than halfway to `n`. Doubles are so fine that
+/// [`Line::new`] left room for their rounding.
+#[cfg(any(test, all(target_arch = "wasm32", target_feature = "simd128")))]
+pub(crate) const NEAREST: f64 = HALF - 0.5 - ZERO as f64;
+
 /// What is known of the sums of an output and of what becomes of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Sums {
     pub(crate) bias: i32,
     pub(crate) multiplier: Multiplier,
+    /// The sum of its weights; wraps.
+    pub(crate) weights: i32,
     /// The sum of its products is never further from 0, nor is any part of it.
     pub(crate) products: i64,
 }
 
 impl Sums {
     /// Of an output that does not exist.
-    pub(crate) const NONE: Self =
-        Self { bias: 0, multiplier: Multiplier { mantissa: 0, shift: -1 }, products: 0 };
+    pub(crate) const NONE: Self = Self {
+        bias: 0,
+        multiplier: Multiplier { mantissa: 0, shift: -1 },
+        weights: 0,
+        products: 0,
+    };
 
-    /// The largest sum of products with weights as given.
-    pub(crate) fn products(weights: impl Iterator<Item = i32>) -> i64 {
-        weights.map(|weight| 255 * i64::from(weight).abs()).sum()
+    /// Of an output with these weights.
+    pub(crate) fn new(
+        bias: i32,
+        multiplier: Multiplier,
+        weights: impl Iterator<Item = i32>,
+    ) -> Self {
+        let none = Self { bias, multiplier, ..Self::NONE };
+        weights.fold(none, |sums, weight| Self {
+            weights: sums.weights.wrapping_add(weight),
+            products: sums.products + 255 * i64::from(weight).abs(),
+            ..sums
+        })
     }
 }
 
@@ -105,6 +126,13 @@ impl Line {
     fn apply(self, sum: i32) -> i32 {
         ((sum + self.offset) as f32).mul_add(self.factor, self.shift) as i32 - ZERO
     }
+
+    /// As [`apply`](Self::apply), in doubles.
+    #[cfg(test)]
+    fn apply_double(self, sum: i32) -> i32 {
+        let product = f64::from(sum + self.offset) * f64::from(self.factor);
+        (product + (f64::from(self.shift) + NEAREST)).round_ties_even() as i32
+    }
 }
 
 /// The least sums whose outputs are so many steps above the zero point, one step after the other.
@@ -167,7 +195,7 @@ mod tests {
         products: i64,
     ) -> bool {
         let multiplier = Multiplier::new(factor).expect("a factor");
-        let sums = Sums { bias, multiplier, products };
+        let sums = Sums { bias, multiplier, weights: 0, products };
         let Some(line) = Line::new(&sums, zero_point, range) else { return false };
         let (least, most) = (bias - products as i32, bias + products as i32);
         let steps = (0..=256).map(|step| (f64::from(step) - 0.5) / factor);
@@ -177,9 +205,11 @@ mod tests {
         let walk = (least..=most).step_by((products as usize / 500).max(1));
         for sum in near.chain(walk).chain([least, -1, 0, 1, most]) {
             if (least..=most).contains(&sum) {
-                let byte = line.apply(sum).clamp(i32::from(range[0]), i32::from(range[1]));
                 let expected = expected(multiplier, zero_point, range, sum);
-                assert_eq!(byte, expected, "{sum} times {factor}: {line:?}");
+                for value in [line.apply(sum), line.apply_double(sum)] {
+                    let byte = value.clamp(i32::from(range[0]), i32::from(range[1]));
+                    assert_eq!(byte, expected, "{sum} times {factor}: {line:?}");
+                }
             }
         }
         true
@@ -214,7 +244,7 @@ mod tests {
         }
         assert!(lines > count / 10 && lines < count, "{lines} of {count}");
         let multiplier = Multiplier { mantissa: 1_672_360_152, shift: -15 };
-        let sums = Sums { bias: 4_245_213, multiplier, products: 1_750_830 };
+        let sums = Sums { bias: 4_245_213, multiplier, weights: 0, products: 1_750_830 };
         assert_eq!(Line::new(&sums, 0, [0, 255]), None, "the largest sum is no float");
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub fn multiply_adds_per_second(kernel: &Kernel, time: Duration) -> f64 {
     let begin = Instant::now();
     let mut best = 0.0f64;
-    while (kernel.available)() && begin.elapsed() < time {
+    while kernel.is_available() && begin.elapsed() < time {
         let start = Instant::now();
         (kernel.peak)();
         let work = CHAINS * STEPS * kernel.lanes * 4;

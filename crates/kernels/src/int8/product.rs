@@ -50,8 +50,8 @@ pub(crate) struct Source<'a> {
 impl Source<'_> {
     fn sums(&self, output: usize) -> Sums {
         let taps = (0..self.segments * self.run).map(|tap| (tap / self.run, tap % self.run));
-        let products = Sums::products(taps.map(|(segment, at)| (self.weight)(output, segment, at)));
-        Sums { bias: (self.bias)(output), multiplier: (self.multiplier)(output), products }
+        let weights = taps.map(|(segment, at)| (self.weight)(output, segment, at));
+        Sums::new((self.bias)(output), (self.multiplier)(output), weights)
     }
 }
 

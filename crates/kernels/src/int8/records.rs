@@ -11,7 +11,7 @@ use crate::error::{Result, product};
 /// A field of a record: one 32-bit word for each lane.
 #[derive(Clone, Copy)]
 pub(crate) enum Field {
-    /// With the offset of the line, where there is one.
+    /// With the offset of the line, where there is one, and what was taken from the inputs.
     Bias,
     Mantissa,
     /// Shift down, 0 to 31.
@@ -74,8 +74,10 @@ pub(crate) struct Records {
     /// Smallest and largest output byte.
     pub(crate) range: [u8; 2],
     zero_point: u8,
-    /// Whether this kernel takes lines.
-    fused: bool,
+    /// What this kernel takes from each input.
+    offset: i32,
+    /// Whether it rescales by lines.
+    takes_lines: bool,
 }
 
 impl Records {
@@ -88,7 +90,8 @@ impl Records {
             lanes,
             range: rescale.range,
             zero_point: rescale.zero_point,
-            fused: kernel.fused,
+            offset: kernel.offset,
+            takes_lines: kernel.takes_lines,
         })
     }
 
@@ -104,7 +107,8 @@ impl Records {
             .map(|i| output(place(vectors, i / self.lanes, i % self.lanes)).unwrap_or(Sums::NONE))
             .collect();
         let line = |sums| Line::new(sums, self.zero_point, self.range);
-        let lines: Option<Vec<_>> = if self.fused { sums.iter().map(line).collect() } else { None };
+        let lines = self.takes_lines.then(|| sums.iter().map(line).collect::<Option<Vec<_>>>());
+        let lines = lines.flatten();
         for (i, sums) in sums.iter().enumerate() {
             let line = lines.as_ref().map(|lines| lines[i]);
             self.set(first + i / self.lanes, i % self.lanes, sums, line);
@@ -114,11 +118,12 @@ impl Records {
 
     fn set(&mut self, vector: usize, lane: usize, sums: &Sums, line: Option<Line>) {
         let Multiplier { mantissa, shift } = sums.multiplier;
+        let bias = sums.bias.wrapping_add(sums.weights.wrapping_mul(self.offset));
         let lanes = self.lanes;
         let record = vector * Field::COUNT * lanes;
         let words = &mut self.lines.words_mut()[record..][..Field::COUNT * lanes];
         let mut put = |field: Field, word| words[field.start(lanes) + lane] = word;
-        put(Field::Bias, sums.bias + line.map_or(0, |line| line.offset));
+        put(Field::Bias, bias.wrapping_add(line.map_or(0, |line| line.offset)));
         put(Field::Mantissa, mantissa);
         put(Field::Right, (-shift).max(0));
         put(Field::Left, shift.max(0));

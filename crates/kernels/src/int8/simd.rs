@@ -10,13 +10,21 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512Vnni;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::{NeonDot, NeonPlain};
 pub(crate) use portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) use simd128::Simd128;
 
 /// The output of lane `lane` of vector `vector` in a block of `vectors`.
 #[inline(always)]
@@ -36,6 +44,10 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether floats are multiplied and added with one rounding, in one instruction.
     const FUSED: bool;
+    /// Whether sums become bytes by lines.
+    const LINES: bool = Self::FUSED;
+    /// What `dot` takes from each input, so that both factors are signed; packing makes up for it.
+    const OFFSET: i32 = 0;
     /// Sums.
     type V: Copy;
     /// Four inputs for each lane.
@@ -72,14 +84,14 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     /// # Safety
     /// `4 * LANES` bytes must be readable at each pointer, four times as many writable at `to`.
     unsafe fn transpose(self, rows: [*const u8; 4], to: *mut u8);
-    /// `sum` and the products of the lane's four inputs and weights; wraps.
+    /// `sum` and the products of the lane's four inputs, less `OFFSET`, and weights; wraps.
     fn dot(self, sum: Self::V, a: Self::A, w: Self::W) -> Self::V;
 
     /// # Safety
     /// `from` points to a record of [`Records`](super::records::Records).
     unsafe fn constants(self, from: *const i32) -> Self::C;
     /// Sums to output values as `store` and `scatter` take them, not yet held to a range; with
-    /// `FAST` by lines, which only `FUSED` ones have.
+    /// `FAST` by lines.
     fn rescale<const FAST: bool>(self, sum: Self::V, c: &Self::C) -> Self::V;
 
     /// Writes `rows` rows of `valid` bytes, `stride` apart: blocks of `NV` vectors, `4 / NV` of
@@ -103,4 +115,37 @@ pub(crate) struct Target {
     pub(crate) rows: usize,
     /// Bytes of each row.
     pub(crate) valid: usize,
+}
+
+/// What [`Bytes::store`] and [`Bytes::scatter`] write where vectors have four lanes.
+#[cfg(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
+pub(crate) mod four {
+    use super::Target;
+
+    /// # Safety
+    /// As for [`Bytes::store`](super::Bytes::store).
+    #[inline(always)]
+    pub(crate) unsafe fn store<const NV: usize>(bytes: [u8; 16], to: Target) {
+        for (row, bytes) in bytes.chunks_exact(4 * NV).enumerate().take(to.rows) {
+            // SAFETY: the caller's promise; a length that is known takes no call.
+            unsafe {
+                let (from, output) = (bytes.as_ptr(), to.to.add(row * to.stride));
+                if to.valid == 4 * NV {
+                    std::ptr::copy_nonoverlapping(from, output, 4 * NV);
+                } else {
+                    std::ptr::copy_nonoverlapping(from, output, to.valid);
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Bytes::scatter`](super::Bytes::scatter).
+    #[inline(always)]
+    pub(crate) unsafe fn scatter(bytes: [u32; 4], to: [*mut u8; 4]) {
+        for (bytes, to) in bytes.into_iter().zip(to) {
+            // SAFETY: the caller's promise.
+            unsafe { to.cast::<u32>().write_unaligned(bytes) };
+        }
+    }
 }

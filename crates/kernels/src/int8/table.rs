@@ -5,9 +5,13 @@ use super::depthwise::three::{self, ThreeTask};
 use super::depthwise::{self, DepthwiseTask};
 use super::peak;
 use super::product::{self, ProductTask};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::simd::Simd128;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512Vnni};
 use super::simd::{Bytes, Portable};
+#[cfg(target_arch = "aarch64")]
+use super::simd::{NeonDot, NeonPlain};
 use crate::error::{Error, Result};
 use crate::isa::Isa;
 
@@ -20,8 +24,10 @@ pub struct Kernel {
     pub isa: Isa,
     /// Sums in one vector.
     pub lanes: usize,
-    /// Whether it multiplies and adds floats with one rounding, in one instruction.
-    pub(crate) fused: bool,
+    /// Whether it rescales sums by lines.
+    pub(crate) takes_lines: bool,
+    /// What it takes from each input.
+    pub(crate) offset: i32,
     /// Vectors in the widest panel of outputs.
     pub(crate) vectors: usize,
     pub(crate) available: fn() -> bool,
@@ -44,7 +50,8 @@ macro_rules! kernel {
             name: $name,
             isa: Isa::$isa,
             lanes: $token::LANES,
-            fused: $token::FUSED,
+            takes_lines: $token::LINES,
+            offset: $token::OFFSET,
             vectors: $vectors,
             available: || $token::new().is_some(),
             product: product::entry::<$token, $m4, $m2, $m1>,
@@ -56,6 +63,13 @@ macro_rules! kernel {
     };
 }
 
+impl Kernel {
+    /// Whether this CPU can run it.
+    pub fn is_available(&self) -> bool {
+        (self.available)()
+    }
+}
+
 /// Every kernel of this build; rows of tiles of four, two and one vectors at the end.
 #[rustfmt::skip]
 pub static KERNELS: &[Kernel] = kernels! {
@@ -63,6 +77,12 @@ pub static KERNELS: &[Kernel] = kernels! {
     "u8_6x64__avx512vnni" Avx512 Avx512Vnni 4 [6, 12, 12];
     #[cfg(target_arch = "x86_64")]
     "u8_4x16__avx2" Avx2 Avx2 2 [1, 4, 6];
+    #[cfg(target_arch = "aarch64")]
+    "u8_6x16__neondot" Neon NeonDot 4 [6, 12, 12];
+    #[cfg(target_arch = "aarch64")]
+    "u8_4x16__neon" Neon NeonPlain 4 [4, 6, 12];
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    "u8_4x8__simd128" Simd128 Simd128 2 [1, 4, 4];
     "u8_4x16__portable" Portable Portable 2 [1, 4, 4];
 };
 
@@ -70,12 +90,12 @@ pub static KERNELS: &[Kernel] = kernels! {
 pub(crate) fn pick(isa: Isa) -> Result<&'static Kernel> {
     let rank = |isa: Isa| Isa::ALL.iter().position(|&other| other == isa);
     let from = rank(isa.require()?);
-    let kernel = KERNELS.iter().find(|kernel| rank(kernel.isa) >= from && (kernel.available)());
+    let kernel = KERNELS.iter().find(|kernel| rank(kernel.isa) >= from && kernel.is_available());
     kernel.ok_or_else(|| Error::kernel(format!("{isa} has no kernel of bytes")))
 }
 
 /// The best kernel of this CPU.
 pub(crate) fn best() -> &'static Kernel {
-    let best = KERNELS.iter().find(|kernel| (kernel.available)());
+    let best = KERNELS.iter().find(|kernel| kernel.is_available());
     best.unwrap_or(&KERNELS[KERNELS.len() - 1])
 }

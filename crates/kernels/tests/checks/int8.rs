@@ -1,24 +1,12 @@
-//! The kernels of bytes against the plainest loops, bit for bit: every layer of the MobileNet V1
-//! family, odd shapes, weights with and without a zero point; one thread and two.
+//! The kernels of bytes against the plainest loops, bit for bit, with one thread and two; weights
+//! with and without a zero point.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "tests"
-)]
-
-use mobilenet_kernels::family::{self, Layer};
+use super::{POOL, family_layers};
 use mobilenet_kernels::int8::{
-    Conv2d, Conv2dSpec, Depthwise, DepthwiseSpec, FullyConnected, Multiplier, Rescale, Weights,
-    reference,
+    Affine, Conv2d, Conv2dSpec, Depthwise, DepthwiseSpec, FullyConnected, Multiplier, Quantization,
+    Rescale, Weights, quantize, reference,
 };
 use mobilenet_kernels::{Isa, Padding, Pool, Window};
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
-static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(2));
 
 /// Reproducible numbers.
 struct Random(u64);
@@ -179,28 +167,7 @@ fn pointwise_spec(pixels: usize, inputs: usize, outputs: usize) -> Conv2dSpec {
     Conv2dSpec { input: [1, pixels, inputs], outputs, window, zero_point: 0 }
 }
 
-/// Every different layer of the family.
-fn family_layers() -> BTreeSet<Vec<usize>> {
-    let mut all = BTreeSet::new();
-    for percent in family::MULTIPLIERS {
-        for size in family::SIZES {
-            for layer in family::layers(percent, size, 1001) {
-                all.insert(match layer {
-                    Layer::First { size, outputs } => vec![0, size, outputs],
-                    Layer::Separable { size, inputs, outputs, stride } => {
-                        vec![1, size, inputs, outputs, stride]
-                    }
-                    Layer::GlobalMean { .. } => continue,
-                    Layer::Logits { inputs, outputs } => vec![2, inputs, outputs],
-                });
-            }
-        }
-    }
-    all
-}
-
-#[test]
-fn every_layer_of_the_family() {
+pub fn every_layer_of_the_family() {
     for (index, layer) in family_layers().into_iter().enumerate() {
         let model = MODELS[index % 2];
         match layer[..] {
@@ -221,8 +188,7 @@ fn every_layer_of_the_family() {
     }
 }
 
-#[test]
-fn pointwise_around_every_tile() {
+pub fn pointwise_around_every_tile() {
     for model in MODELS {
         for rows in [1, 2, 3, 5, 6, 7, 11, 12, 13, 14, 15, 29] {
             for outputs in [1, 7, 8, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 100, 129] {
@@ -234,8 +200,7 @@ fn pointwise_around_every_tile() {
     }
 }
 
-#[test]
-fn depthwise_odd_shapes() {
+pub fn depthwise_odd_shapes() {
     for channels in [1, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 128] {
         for (height, width) in [(1, 1), (1, 9), (9, 1), (2, 2), (3, 3), (5, 4), (7, 6), (8, 13)] {
             for stride in [1, 2, 3] {
@@ -246,8 +211,7 @@ fn depthwise_odd_shapes() {
     }
 }
 
-#[test]
-fn depthwise_any_geometry() {
+pub fn depthwise_any_geometry() {
     for (kernel, stride, dilation) in
         [([5, 5], [1, 1], [1, 1]), ([3, 3], [1, 1], [2, 2]), ([1, 4], [2, 1], [1, 3])]
     {
@@ -265,8 +229,7 @@ fn depthwise_any_geometry() {
     }
 }
 
-#[test]
-fn conv2d_any_geometry() {
+pub fn conv2d_any_geometry() {
     for (input, outputs) in [([9, 8, 3], 8), ([7, 11, 5], 17), ([12, 12, 16], 3), ([4, 4, 1], 1)] {
         for (kernel, stride, dilation) in [
             ([3, 3], [1, 1], [1, 1]),
@@ -285,8 +248,7 @@ fn conv2d_any_geometry() {
     }
 }
 
-#[test]
-fn first_convolution_odd_shapes() {
+pub fn first_convolution_odd_shapes() {
     for outputs in [1, 7, 8, 9, 16, 24, 32] {
         for (height, width) in [(1, 1), (2, 3), (5, 2), (9, 9), (10, 33), (11, 34), (8, 67)] {
             for model in MODELS {
@@ -296,8 +258,32 @@ fn first_convolution_odd_shapes() {
     }
 }
 
-#[test]
-fn extreme_weights_and_sums() {
+/// Sums one after the other through all bytes, by many multipliers: no byte begins early or late.
+pub fn both_sides_of_every_step() {
+    let sums = 127 * 255;
+    let input: Vec<u8> = (0..=254u8).flat_map(|a| (0..127).flat_map(move |b| [a, b])).collect();
+    let outputs = 64;
+    let multipliers: Vec<_> = (0..outputs)
+        .map(|i| Multiplier::new(255.0 / f64::from(sums) * (0.9 + 0.0123 * f64::from(i))).unwrap())
+        .collect();
+    let weights: Vec<i8> = (0..outputs).flat_map(|_| [127, 1]).collect();
+    let bias: Vec<i32> = (0..outputs).map(|i| 7 * i - 100).collect();
+    for (zero_point, range) in [(0, [0, 255]), (50, [50, 200]), (50, [0, 255])] {
+        let rescale = Rescale { multipliers: &multipliers, zero_point, range };
+        let weights = Weights::symmetric(&weights);
+        let sizes = [2, multipliers.len()];
+        let expected =
+            reference::fully_connected(sizes, 0, &input, weights, &bias, rescale).unwrap();
+        for isa in Isa::available() {
+            let op = FullyConnected::new(isa, sizes, 0, weights, Some(&bias), rescale).unwrap();
+            let mut output = vec![99; expected.len()];
+            op.run(&POOL, input.len() / 2, &input, &mut output);
+            assert_equal(&format!("{isa} {zero_point} {range:?}"), &output, &expected);
+        }
+    }
+}
+
+pub fn extreme_weights_and_sums() {
     for (value, zero_point) in [(-128, 127), (127, -128), (-128, 0), (127, 0)] {
         for bias in [i32::MIN, -1, i32::MAX] {
             for factor in [1e-9, 0.4, 0.6, 1.7, 900.0] {
@@ -321,8 +307,39 @@ fn extreme_weights_and_sums() {
     }
 }
 
-#[test]
-fn what_does_not_fit_is_an_error() {
+/// What [`quantize`] says of itself, value by value.
+fn rounded(affine: Affine, to: Quantization, x: f32) -> u8 {
+    let steps = ((x * affine.factor + affine.shift) / to.scale).round();
+    let steps = if steps.is_nan() { 0.0 } else { steps };
+    (steps + f32::from(to.zero_point)).clamp(0.0, 255.0) as u8
+}
+
+pub fn quantize_rounds_as_division_does() {
+    let mut random = Random(88_172_645_463_325_252);
+    let mut next = || random.next() as u32;
+    let scales = [2.0 / 255.0, 1.0 / 127.5, 1.0 / 128.0, 0.023_528_47, 1.999_999_9, 1e-30, 1e30];
+    for i in 0..400 {
+        let random = f32::from_bits(next() % (20 << 23) + (115 << 23));
+        let scale = scales.get(i).copied().unwrap_or(random);
+        let to = Quantization { scale, zero_point: next() as u8 };
+        let affine = Affine { factor: [1.0, 2.0][i % 2], shift: [0.0, -1.0, 0.3][i % 3] };
+        // Halves and their neighbours, and any bits at all.
+        let halves = (-260..=260).flat_map(|half| {
+            let x = (half as f32 + 0.5) * scale;
+            let x = (x - affine.shift) / affine.factor;
+            (-3..=3).map(move |ulps: i32| f32::from_bits(x.to_bits().wrapping_add_signed(ulps)))
+        });
+        let input: Vec<f32> =
+            halves.chain((0..500).map(|_| f32::from_bits(next() << 1 | 1))).collect();
+        let mut bytes = vec![0; input.len()];
+        quantize(&Pool::single(), affine, to, &input, &mut bytes);
+        for (&x, byte) in input.iter().zip(bytes) {
+            assert_eq!(byte, rounded(affine, to, x), "{x:e} in steps of {scale:e}, {affine:?}");
+        }
+    }
+}
+
+pub fn what_does_not_fit_is_an_error() {
     let multipliers = [Multiplier::new(0.1).unwrap(); 2];
     let rescale = Rescale { multipliers: &multipliers, zero_point: 0, range: [0, 255] };
     let new = |weights: &[i8], bias: &[i32], rescale| {
