@@ -1,5 +1,7 @@
 //! Learning rate by step: warm-up, then constant, cosine, exponential or in stages.
 
+use crate::{Error, ErrorKind, Result};
+
 /// The shape of the learning rate over a run, as a factor on its peak.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -25,6 +27,37 @@ pub enum Decay {
         /// By how much, in (0, 1].
         factor: f64,
     },
+}
+
+impl Decay {
+    /// Refuses numbers that no schedule has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Options`] with the rule that is broken.
+    pub fn check(&self) -> Result<()> {
+        let falls = |factor: f64| factor > 0.0 && factor <= 1.0;
+        let later = |epoch: f64| epoch > 0.0 && epoch.is_finite();
+        let (holds, rule) = match self {
+            Self::Constant => return Ok(()),
+            Self::Cosine { floor } => {
+                ((0.0..=1.0).contains(floor), "a cosine ends at 0 to 1 of the learning rate")
+            }
+            Self::Exponential { factor, epochs } => (
+                falls(*factor) && later(*epochs),
+                "an exponential schedule falls by a factor above 0 and up to 1, after each so many \
+                 epochs above 0",
+            ),
+            Self::Steps { epochs, factor } => (
+                falls(*factor)
+                    && !epochs.is_empty()
+                    && epochs.iter().all(|&epoch| later(epoch))
+                    && epochs.is_sorted_by(|a, b| a < b),
+                "a step schedule falls by a factor above 0 and up to 1, at epochs above 0 in ascending \
+                 order",
+            ),
+        };
+        if holds { Ok(()) } else { Err(Error::new(ErrorKind::Options, rule)) }
+    }
 }
 
 /// Warm-up and decay together.
@@ -98,5 +131,25 @@ mod tests {
         let rates: Vec<f64> = [0.0, 2.9, 3.0, 6.5].map(|epoch| schedule.at(epoch)).to_vec();
         assert_eq!(rates[..2], [1.0, 1.0]);
         assert!((rates[2] - 0.1).abs() < 1e-12 && (rates[3] - 0.01).abs() < 1e-12);
+    }
+
+    #[test]
+    fn impossible_schedules_are_refused() {
+        let steps = |epochs: &[f64], factor| Decay::Steps { epochs: epochs.to_vec(), factor };
+        assert!(steps(&[1.0, 2.5], 1.0).check().is_ok());
+        assert!(Decay::Cosine { floor: 0.0 }.check().is_ok() && Decay::Constant.check().is_ok());
+        for decay in [
+            steps(&[], 0.1),
+            steps(&[2.0, 2.0], 0.1),
+            steps(&[0.0], 0.1),
+            steps(&[f64::NAN], 0.1),
+            steps(&[1.0], 0.0),
+            steps(&[1.0], 1.5),
+            Decay::Exponential { factor: 0.5, epochs: 0.0 },
+            Decay::Exponential { factor: f64::NAN, epochs: 1.0 },
+            Decay::Cosine { floor: -0.1 },
+        ] {
+            assert_eq!(decay.check().unwrap_err().kind(), ErrorKind::Options, "{decay:?}");
+        }
     }
 }

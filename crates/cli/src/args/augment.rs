@@ -1,15 +1,16 @@
 //! What is done to training images: a named augmentation, and flags that change single numbers of it.
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
 use mobilenet::training::{AUGMENTATIONS, AugmentChanges, Recipe};
+
+use super::{one_of, value};
 
 /// What is done to training images.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Augmentation")]
 pub(crate) struct AugmentArgs {
     /// What is done to training images; the flags below change single parts of it
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(AUGMENTATIONS.iter().map(|a| a.0)))]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<String>(AUGMENTATIONS.iter().map(|a| value(a.0, a.1))))]
     augment: Option<String>,
 
     /// Least share of an image's area in a random crop, above 0; 1 for the whole image

@@ -79,6 +79,7 @@ impl DataArgs {
             job.threads = threads.get();
         }
         job.steps = learning.steps;
+        (job.rmsprop_decay, job.epsilon) = (learning.rmsprop_decay, learning.epsilon);
         job.class_weights.clone_from(&learning.class_weights);
         job.seed = learning.seed;
         job.patience = learning.patience;

@@ -1,10 +1,9 @@
 //! How a network learns: a named recipe, and flags that change single numbers of it.
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use mobilenet::training::{ClassWeights, Decay, OPTIMIZERS, RECIPES, Recipe, recipe};
+use mobilenet::training::{ClassWeights, OPTIMIZERS, RECIPES, Recipe, recipe};
 
-use super::AugmentArgs;
+use super::{AugmentArgs, ScheduleArgs, one_of, value};
 use crate::failure::Failure;
 
 /// How a network learns.
@@ -12,7 +11,7 @@ use crate::failure::Failure;
 #[command(next_help_heading = "Learning")]
 pub(crate) struct LearningArgs {
     /// Start from this recipe's settings; flags change single ones
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(RECIPES.iter().map(|r| r.0)))]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<String>(RECIPES.iter().map(|r| value(r.0, r.1))))]
     recipe: Option<String>,
 
     /// Passes over the training images
@@ -36,17 +35,26 @@ pub(crate) struct LearningArgs {
     #[arg(long, value_name = "N")]
     warmup_epochs: Option<f64>,
 
-    /// What the learning rate does after that
-    #[arg(long, value_name = "NAME", value_parser = ["constant", "cosine", "stairs"])]
-    schedule: Option<String>,
+    #[command(flatten)]
+    schedule: ScheduleArgs,
 
-    /// How a gradient moves a variable
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(OPTIMIZERS.iter().map(|o| o.name)))]
+    /// How a gradient moves a variable [default: the recipe's]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<String>(OPTIMIZERS.iter().map(|o| value(o.name, o.help))))]
     optimizer: Option<String>,
 
-    /// Momentum of the optimiser
-    #[arg(long, value_name = "X")]
+    /// Share of the speed that momentum, nesterov and rmsprop keep each step, adamw of the mean
+    /// gradient (beta1) [default: 0.9]
+    #[arg(long, value_name = "X", alias = "rmsprop_momentum")]
     momentum: Option<f32>,
+
+    /// Share of the mean square that rmsprop keeps each step [default: 0.9]
+    #[arg(long, value_name = "X", alias = "rmsprop_decay")]
+    pub(crate) rmsprop_decay: Option<f32>,
+
+    /// What rmsprop adds to the mean square inside the root, adamw after it [default: rmsprop 1, adamw
+    /// 1e-8]
+    #[arg(long, value_name = "X", alias = "opt_epsilon")]
+    pub(crate) epsilon: Option<f32>,
 
     /// L2 regularisation of the kernels, in the loss
     #[arg(long, value_name = "X")]
@@ -113,13 +121,7 @@ impl LearningArgs {
         if let Some(name) = &self.optimizer {
             self.choose_optimizer(&mut recipe, name);
         }
-        if let Some(name) = &self.schedule {
-            recipe.decay = match name.as_str() {
-                "constant" => Decay::Constant,
-                "stairs" => Decay::Exponential { factor: 0.94, epochs: 2.5 },
-                _ => Decay::Cosine { floor: 0.001 },
-            };
-        }
+        self.schedule.apply(&mut recipe)?;
         set(&mut recipe.epochs, self.epochs);
         set(&mut recipe.learning_rate, self.learning_rate);
         set(&mut recipe.warmup_epochs, self.warmup_epochs);

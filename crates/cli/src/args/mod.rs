@@ -11,6 +11,7 @@ mod log;
 mod model;
 mod pixels;
 mod precision;
+mod schedule;
 mod teacher;
 
 pub(crate) use augment::AugmentArgs;
@@ -22,11 +23,15 @@ pub(crate) use log::LogArgs;
 pub(crate) use model::{HubArgs, ModelArgs, RunArgs};
 pub(crate) use pixels::PixelArgs;
 pub(crate) use precision::Precision;
+use schedule::ScheduleArgs;
 use teacher::TeacherArgs;
+
+use std::error::Error;
+use std::str::FromStr;
 
 use anstyle::AnsiColor;
 use clap::Parser;
-use clap::builder::Styles;
+use clap::builder::{PossibleValue, PossibleValuesParser, Styles, TypedValueParser};
 
 use crate::commands::Command;
 use crate::terminal;
@@ -39,6 +44,21 @@ const STYLES: Styles = Styles::styled()
     .error(terminal::ERROR)
     .valid(terminal::GOOD)
     .invalid(terminal::WARNING);
+
+/// Takes one of `values`, which --help lists.
+pub(crate) fn one_of<T>(
+    values: impl IntoIterator<Item = impl Into<PossibleValue>>,
+) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(values).try_map(|name| name.parse())
+}
+
+/// A value and its line of help.
+fn value(name: &'static str, help: &'static str) -> PossibleValue {
+    PossibleValue::new(name).help(help)
+}
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -8,7 +8,7 @@ use mobilenet::evaluation::LabelledImages;
 use mobilenet::quantize::{Candidate, carries_ranges, choose, eight_bits, is_of_8_bits};
 use mobilenet::{Isa, Module, ModuleOptions, Normalization};
 
-use super::Precision;
+use super::{Precision, one_of};
 use crate::failure::Failure;
 use crate::progress::Download;
 use crate::terminal;
@@ -40,7 +40,7 @@ pub(crate) struct RunArgs {
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// Use this instruction set [default: the best one of this processor]
-    #[arg(long, value_name = "NAME", env = "MOBILENET_ISA", hide_env_values = true)]
+    #[arg(long, value_name = "NAME", env = "MOBILENET_ISA", hide_env_values = true, value_parser = one_of::<Isa>(Isa::ALL.map(Isa::name)))]
     pub(crate) isa: Option<Isa>,
 
     /// Compute in this precision: f32, int8, bf16 where the processor has AVX512-BF16, or auto [default:

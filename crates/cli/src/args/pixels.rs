@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use mobilenet::{Crop, DecidedBy, Module, Preprocessing, Resize};
 
+use super::one_of;
 use crate::failure::Failure;
 
 /// Overrides of a module's preprocessing.
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 #[command(next_help_heading = "Preprocessing")]
 pub(crate) struct PixelArgs {
     /// Resize with this kernel [default: what the module decides]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = one_of::<Resize>(Resize::all().map(Resize::name)))]
     resize: Option<Resize>,
 
     /// Crop first: none, or central:FRACTION such as central:0.875 [default: what the module

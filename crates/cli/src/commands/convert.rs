@@ -9,7 +9,7 @@ use clap::Args;
 use mobilenet::{ExportFormat, Module, Scores, Tensor};
 use serde::Serialize;
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, one_of};
 use crate::failure::{Failure, Outcome, Status};
 
 const EXAMPLES: &str = "\
@@ -41,7 +41,7 @@ pub(crate) struct Convert {
     to: PathBuf,
 
     /// The format to write [default: by the end of OUT]
-    #[arg(long = "to", value_name = "FORMAT")]
+    #[arg(long = "to", value_name = "FORMAT", value_parser = one_of::<ExportFormat>(ExportFormat::names()))]
     format: Option<ExportFormat>,
 
     /// Print one JSON object

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mobilenet_train::checkpoint::{Checkpoint, Settings};
 use mobilenet_train::dataset::{Dataset, Sample, Shares};
-use mobilenet_train::optimizer::{self, Optimizer};
+use mobilenet_train::optimizer::{self, Numbers, Optimizer};
 use mobilenet_train::pictures::{Budget, Pictures};
 use mobilenet_train::run::RunOptions;
 use mobilenet_train::schedule::Schedule;
@@ -46,6 +46,10 @@ pub struct Job {
     pub distillation: Option<Distillation>,
     /// Length of the run in steps, in the place of the recipe's epochs.
     pub steps: Option<u64>,
+    /// RMSProp's share of the mean square that is kept, in [0, 1); `None`: 0.9.
+    pub rmsprop_decay: Option<f32>,
+    /// What RMSProp adds to the mean square before the root, Adam after it; `None`: 1 and 1e-8.
+    pub epsilon: Option<f32>,
     /// How much an image of each class counts.
     pub class_weights: ClassWeights,
     /// Decides first values, order, augmentation and dropout.
@@ -81,6 +85,8 @@ impl Job {
             recipe,
             distillation: None,
             steps: None,
+            rmsprop_decay: None,
+            epsilon: None,
             class_weights: ClassWeights::Even,
             seed: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -128,6 +134,7 @@ impl Job {
             return Err(Error::new(ErrorKind::Training, rule));
         }
         self.recipe.augment()?;
+        self.recipe.decay.check()?;
         self.optimizer()?;
         if !self.resume && Checkpoint::exists(&self.work()) {
             let message = format!(
@@ -199,7 +206,8 @@ impl Job {
                 format!("no optimiser is called {name:?}; there are {}", names.join(", "));
             Error::new(ErrorKind::NotFound, message)
         })?;
-        Ok((entry.make)(self.recipe.momentum))
+        let (momentum, decay, epsilon) = (self.recipe.momentum, self.rmsprop_decay, self.epsilon);
+        Ok(entry.with(&Numbers { momentum, decay, epsilon })?)
     }
 
     /// For `dataset`, whose classes are called `labels`.
@@ -250,7 +258,10 @@ impl Job {
         let class_weights = (self.class_weights != ClassWeights::Even)
             .then(|| ("class weights", text(&self.class_weights)));
         let steps = self.steps.map(|steps| ("steps", steps.to_string()));
+        let decay = self.rmsprop_decay.map(|decay| ("RMSProp's decay", text(&decay)));
+        let epsilon = self.epsilon.map(|epsilon| ("epsilon", text(&epsilon)));
         let others = teacher.into_iter().chain(weights).chain(class_weights).chain(steps);
+        let others = others.chain(decay).chain(epsilon);
         let entries = entries.into_iter().chain(others);
         entries.map(|(key, value)| (key.to_owned(), value)).collect()
     }
