@@ -23,6 +23,7 @@ pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     done: u64,
     failed: u64,
+    about: &'static str,
 }
 
 impl Progress {
@@ -35,20 +36,31 @@ impl Progress {
             bar: None,
             done: 0,
             failed: 0,
+            about: "",
         }
+    }
+
+    /// Says beside the bar what the work is.
+    pub(crate) fn about(self, about: &'static str) -> Progress {
+        Progress { about, ..self }
     }
 
     /// Counts one finished image.
     pub(crate) fn step(&mut self, failed: bool) {
-        self.done += 1;
         self.failed += u64::from(failed);
+        self.reach(self.done + 1);
+        if let Some(bar) = self.bar.as_ref().filter(|_| failed) {
+            bar.set_message(format!("  {} failed", self.failed));
+        }
+    }
+
+    /// Counts images up to `done`.
+    pub(crate) fn reach(&mut self, done: u64) {
+        self.done = done;
         if self.wanted && self.bar.is_none() && self.started.elapsed() > PATIENCE {
             self.bar = Some(self.make_bar());
         }
         if let Some(bar) = &self.bar {
-            if failed {
-                bar.set_message(format!("  {} failed", self.failed));
-            }
             bar.set_position(self.done);
         }
     }
@@ -84,7 +96,7 @@ impl Progress {
             let style = style.with_key("rate", show_rate).with_key("left", show_left);
             bar.set_style(style.progress_chars("━╸ "));
         }
-        bar.with_elapsed(self.started.elapsed())
+        bar.with_message(self.about).with_elapsed(self.started.elapsed())
     }
 }
 

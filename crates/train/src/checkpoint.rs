@@ -8,7 +8,7 @@
 //! slot/I/NAME     what the optimiser keeps beside a trained variable
 //! average/NAME    exponential moving average
 //! best/NAME       the values that validated best
-//! metadata        format, settings, progress (steps, history, best), SHA-256 of all values
+//! metadata        format, settings, what the data listed, progress (steps, history, best), SHA-256 of all values
 //! ```
 //!
 //! The random state is seed and step: order, augmentation and dropout are functions of both.
@@ -21,6 +21,7 @@ use mobilenet_formats::{Limits, Tensor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::dataset::Listing;
 use crate::trainer::{Trained, Trainer};
 use crate::{Error, ErrorKind, Result, file};
 
@@ -85,6 +86,8 @@ pub struct Checkpoint {
     pub progress: Progress,
     /// What it began with.
     pub settings: Settings,
+    /// What the data listed then; `None` in checkpoints of versions that did not look.
+    pub listing: Option<Listing>,
     /// Every variable the trainer keeps.
     pub variables: Vec<(String, Tensor)>,
     /// Slots of each trained variable.
@@ -150,12 +153,15 @@ impl Checkpoint {
             tensors.push((format!("best/{name}"), tensor.clone()));
         }
         let json = |error: serde_json::Error| damaged("progress").because(error);
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("format".to_owned(), FORMAT.to_owned()),
             ("progress".to_owned(), serde_json::to_string(&self.progress).map_err(json)?),
             ("settings".to_owned(), serde_json::to_string(&self.settings).map_err(json)?),
             ("sha256".to_owned(), digest(tensors.iter().map(|(name, t)| (name.as_str(), t)))),
         ]);
+        if let Some(listing) = &self.listing {
+            metadata.insert("data".to_owned(), serde_json::to_string(listing).map_err(json)?);
+        }
         let views = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
         safetensors::write(views, &metadata).map_err(|error| damaged("values").because(error))
     }
@@ -177,9 +183,11 @@ impl Checkpoint {
             return Err(damaged("the SHA-256 of the values"));
         }
         let json = |error: serde_json::Error| damaged("progress").because(error);
+        let listing = file.metadata().get("data").map(|text| serde_json::from_str(text));
         let mut checkpoint = Self {
             progress: serde_json::from_str(text("progress")?).map_err(json)?,
             settings: serde_json::from_str(text("settings")?).map_err(json)?,
+            listing: listing.transpose().map_err(json)?,
             variables: Vec::new(),
             slots: Vec::new(),
             average: BTreeMap::new(),
@@ -231,6 +239,7 @@ impl Checkpoint {
         Ok(Self {
             progress,
             settings,
+            listing: None,
             variables: trainer.variables()?,
             slots,
             average: BTreeMap::new(),
@@ -256,6 +265,22 @@ impl Checkpoint {
         };
         let trained = trainer.trained().iter().map(trained).collect::<Result<_>>()?;
         trainer.restore(self.progress.step, trained, &self.variables, seed)
+    }
+
+    /// Checks that a run on data that lists `now` may go on from here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Checkpoint`], naming what differs.
+    pub fn check_listing(&self, now: &Listing) -> Result<()> {
+        let difference = self.listing.as_ref().and_then(|then| then.difference(now));
+        difference.map_or(Ok(()), |difference| {
+            let message = format!(
+                "the images are not those that the checkpoint was made with: {difference}; put them \
+                 back, name and divide the data as the run began with, or begin anew in another \
+                 folder"
+            );
+            Err(Error::new(ErrorKind::Checkpoint, message))
+        })
     }
 
     /// Checks that a run with `settings` may go on from here.
@@ -321,6 +346,7 @@ mod tests {
                 ..Progress::default()
             },
             settings: Settings::from([("seed".to_owned(), "1".to_owned())]),
+            listing: Some(Listing::default()),
             variables: vec![("a/w".to_owned(), tensor(&[1.0, f32::MIN_POSITIVE / 2.0]))],
             slots: vec![("a/w".to_owned(), vec![vec![0.5, 2.0], vec![1.0, 1.0]])],
             average: BTreeMap::from([("a/w".to_owned(), vec![0.25, 0.0])]),

@@ -16,7 +16,7 @@ use mobilenet_vision::{Crop, DecodeOptions, Preprocess, Resize};
 use crate::average::Average;
 use crate::batches::{Blend, Teacher};
 use crate::checkpoint::{Checkpoint, Epoch, Progress, Settings};
-use crate::dataset::{Dataset, Sample};
+use crate::dataset::{Dataset, Listing, Sample};
 use crate::learner::{Learner, Rest, lookup, supply};
 use crate::loader::{Batch, Loader, Maker};
 use crate::optimizer::Optimizer;
@@ -107,6 +107,15 @@ pub enum Event<'a> {
         /// Where checkpoints go.
         folder: &'a Path,
     },
+    /// Before the first step, all images are gone through once.
+    Preparing {
+        /// What for: `hashes`, `features`, `answers`, or `classifier`, which is trained on features.
+        what: &'static str,
+        /// Images done.
+        done: u64,
+        /// Images in all.
+        total: u64,
+    },
     /// A step was taken.
     Stepped {
         /// Steps done.
@@ -167,6 +176,9 @@ pub struct Run<'a> {
     pub teacher: Option<&'a dyn Teacher>,
     /// Everything that decides the result, by name: a checkpoint goes on only under the same.
     pub settings: Settings,
+    /// What the data listed before anything was taken out or labelled anew: a checkpoint goes on only
+    /// with the same.
+    pub listing: Listing,
     /// Go on from the folder's checkpoint; without one, from the start.
     pub resume: bool,
 }
@@ -182,12 +194,22 @@ impl Run<'_> {
         dataset: &Dataset,
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Outcome> {
-        let Self { network, options, optimizer, folder, features, teacher, settings, resume } =
-            self;
+        let Self {
+            network,
+            options,
+            optimizer,
+            folder,
+            features,
+            teacher,
+            settings,
+            listing,
+            resume,
+        } = self;
         let (learner, Rest { inference, variables }) = Learner::new(network, optimizer, &options)?;
         let average = options.ema.map(|decay| Average::new(decay, &learner.trainer)).transpose()?;
         let progress = Progress::default();
-        let state = State { learner, average, best: BTreeMap::new(), progress, settings };
+        let best = BTreeMap::new();
+        let state = State { learner, average, best, progress, settings, listing };
         let budget = Budget::new(options.cache_bytes);
         let pictures =
             |samples: &[Sample]| Pictures::new(samples.len(), &budget, DecodeOptions::default());
@@ -219,12 +241,14 @@ struct State {
     best: BTreeMap<String, Tensor>,
     progress: Progress,
     settings: Settings,
+    listing: Listing,
 }
 
 impl State {
     fn checkpoint(&self) -> Result<Checkpoint> {
         let mut checkpoint =
             Checkpoint::of(&self.learner.trainer, self.progress.clone(), self.settings.clone())?;
+        checkpoint.listing = Some(self.listing.clone());
         checkpoint.best = self.best.clone();
         if let Some(average) = &self.average {
             checkpoint.average = average.values().clone();
@@ -233,6 +257,7 @@ impl State {
     }
 
     fn restore(&mut self, checkpoint: Checkpoint, seed: u64) -> Result<()> {
+        checkpoint.check_listing(&self.listing)?;
         checkpoint.check_settings(&self.settings)?;
         checkpoint.restore(&mut self.learner.trainer, seed)?;
         if let Some(average) = &mut self.average {

@@ -2,6 +2,7 @@
 //! of samples. The same way runs what does not learn: [`Inference::visit`] gives every sample's
 //! outputs.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mobilenet_engine::{Elements, Graph, Plan, PlanOptions, Pool, Session, Shape, TensorView};
@@ -68,14 +69,16 @@ impl Inference {
         let failures = self.visit(values, trial, &mut |index, logits| {
             let label = trial.samples.get(index).map_or(0, |sample| sample.label);
             loss += cross_entropy(logits, label);
-            evaluation.add(logits, label).map_err(metrics)
+            evaluation.add(logits, label).map_err(metrics)?;
+            Ok(ControlFlow::Continue(()))
         })?;
         loss /= evaluation.count().max(1) as f64;
         Ok(Score { evaluation, loss, failures })
     }
 
     /// Compiles the graph with `values`, runs it over the samples of `trial` and calls `visit`
-    /// once for each with its index and its answers. Returns those that could not be used.
+    /// once for each with its index and its answers, until it breaks. Returns those that could not
+    /// be used.
     ///
     /// # Errors
     /// If the graph does not compile; whatever `visit` returns.
@@ -83,7 +86,7 @@ impl Inference {
         &self,
         values: &Values<'_>,
         trial: Trial<'_>,
-        visit: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+        visit: &mut dyn FnMut(usize, &[f32]) -> Result<ControlFlow<()>>,
     ) -> Result<Vec<(usize, String)>> {
         if trial.samples.is_empty() {
             return Ok(Vec::new());
@@ -106,13 +109,15 @@ impl Inference {
             session.run(&[images]).map_err(model)?;
             let answers = session.output(0).map_err(model)?.as_f32().unwrap_or_default();
             let rows = answers.chunks((answers.len() / BATCH).max(1));
+            failures.extend(batch.failures);
             for (row, &index) in rows.zip(&batch.indices) {
                 if let Some(seen) = seen.get_mut(index).filter(|seen| !**seen) {
                     *seen = true;
-                    visit(index, row)?;
+                    if visit(index, row)?.is_break() {
+                        return Ok(false);
+                    }
                 }
             }
-            failures.extend(batch.failures);
             Ok(true)
         })?;
         failures.sort_unstable();

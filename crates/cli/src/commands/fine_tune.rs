@@ -67,7 +67,7 @@ pub(crate) struct FineTune {
 
     /// Train for 8 bits: with weights and activations rounded, to answer as in floats; photos in
     /// folders of any names will do
-    #[arg(long, conflicts_with_all = ["mode", "last_blocks", "full", "freeze", "feature_cache", "teacher", "names", "find_learning_rate"])]
+    #[arg(long, conflicts_with_all = ["mode", "last_blocks", "full", "freeze", "feature_cache", "teacher", "names", "find_learning_rate", "batch_norm_momentum"])]
     quantization_aware: bool,
 
     #[command(flatten)]
@@ -188,8 +188,7 @@ impl FineTune {
             let options = self.options()?;
             if self.learning.find_learning_rate {
                 let curve = options.test_learning_rates(Range::default(), &mut hear);
-                log.finish()?;
-                return learning_rates(&curve?, self.log.jsonl);
+                return learning_rates(curve, log, self.log.jsonl);
             }
             options.train(&mut hear)
         };
@@ -198,7 +197,11 @@ impl FineTune {
         // A run that was resumed told of some in an earlier sitting.
         skipped.extend(tuned.outcome.progress.skipped.keys().cloned());
         let Some(folder) = &tuned.module else {
-            return Ok(stopped(tuned.outcome.progress.step));
+            let step = tuned.outcome.progress.step;
+            if step == 0 && !self.quantization_aware {
+                terminal::note("the features computed so far are kept");
+            }
+            return Ok(stopped(step));
         };
         if let Some(file) = labels_file {
             file.write((tuned.labels.join("\n") + "\n").as_bytes())?;

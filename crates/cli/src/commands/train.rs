@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::args::{DataArgs, HubArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
-use crate::output::{print_line, print_text};
+use crate::output::{TrainingLog, print_line, print_text};
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -67,8 +67,7 @@ impl Train {
         let mut log = self.log.start();
         if self.learning.find_learning_rate {
             let curve = options.test_learning_rates(Range::default(), &mut |event| log.hear(event));
-            log.finish()?;
-            return learning_rates(&curve?, self.log.jsonl);
+            return learning_rates(curve, log, self.log.jsonl);
         }
         let result = options.train(&mut |event| log.hear(event));
         log.finish()?;
@@ -88,8 +87,18 @@ impl Train {
     }
 }
 
-/// Prints what a test of learning rates came to.
-pub(super) fn learning_rates(curve: &Curve, jsonl: bool) -> Outcome {
+/// Prints what a test of learning rates came to, of which `log` heard.
+pub(super) fn learning_rates(
+    curve: Result<Curve, mobilenet::Error>,
+    log: TrainingLog,
+    jsonl: bool,
+) -> Outcome {
+    let interrupted = log.is_interrupted();
+    log.finish()?;
+    let curve = &curve?;
+    if interrupted && curve.points.is_empty() {
+        return Ok(stopped(0));
+    }
     let suggestion = curve.suggestion();
     if jsonl {
         let points: Vec<_> = curve
@@ -117,8 +126,11 @@ fn two_digits(rate: f64) -> f64 {
 
 /// Says how to go on after Ctrl-C.
 pub(super) fn stopped(step: u64) -> Status {
-    terminal::note(format_args!(
-        "stopped after step {step}; go on with the same command and --resume"
-    ));
+    match step {
+        0 => terminal::note("stopped before the first step; begin again with the same command"),
+        _ => terminal::note(format_args!(
+            "stopped after step {step}; go on with the same command and --resume"
+        )),
+    }
     Status::Interrupted
 }

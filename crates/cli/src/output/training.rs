@@ -12,9 +12,18 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::progress::Progress;
 use crate::terminal;
 
 const TEMPLATE: &str = "{bar:24} {human_pos}/{human_len} steps  {eta} left  {msg}";
+
+/// What the bar says of each preparation.
+const PREPARATIONS: &[(&str, &str)] = &[
+    ("hashes", "  read"),
+    ("features", "  features computed"),
+    ("classifier", "  new classifier warmed up"),
+    ("answers", "  answered in floats"),
+];
 
 /// Share of the old value that the shown loss and accuracy keep.
 const SMOOTHING: f64 = 0.95;
@@ -26,6 +35,8 @@ pub(crate) struct TrainingLog {
     interrupt: Interrupt,
     tensorboard: Option<TensorBoard>,
     bar: Option<ProgressBar>,
+    /// What is prepared, and how far.
+    preparing: Option<(&'static str, Progress)>,
     batch_size: usize,
     per_epoch: u64,
     began: Instant,
@@ -43,6 +54,7 @@ impl TrainingLog {
             interrupt,
             tensorboard: None,
             bar: None,
+            preparing: None,
             batch_size: 0,
             per_epoch: 1,
             began: Instant::now(),
@@ -68,8 +80,14 @@ impl TrainingLog {
         ControlFlow::Continue(())
     }
 
+    /// Whether Ctrl-C stopped it.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.pressed()
+    }
+
     /// Takes the bar away.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.end_preparing();
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -84,6 +102,7 @@ impl TrainingLog {
             Event::Started { step, steps, per_epoch, batch_size } => {
                 (self.batch_size, self.per_epoch) = (*batch_size, *per_epoch);
                 (self.began, self.first) = (Instant::now(), *step);
+                self.end_preparing();
                 self.start(*step, *steps);
                 self.line(&json!({"event": "start", "step": step, "steps": steps, "steps_per_epoch": per_epoch, "batch_size": batch_size}))
             }
@@ -93,6 +112,10 @@ impl TrainingLog {
                     folder.display()
                 ));
                 self.line(&json!({"event": "nothing_to_resume", "path": folder}))
+            }
+            Event::Preparing { what, done, total } => {
+                self.prepare(*what, *done, *total);
+                self.line(&json!({"event": "preparing", "what": what, "images": done, "of": total}))
             }
             Event::Stepped { step, learning_rate, losses, accuracy } => {
                 self.step(*step, f64::from(losses.loss), *accuracy);
@@ -138,6 +161,25 @@ impl TrainingLog {
         self.bar = Some(bar);
     }
 
+    fn prepare(&mut self, what: &'static str, done: u64, total: u64) {
+        if self.preparing.as_ref().is_none_or(|(before, _)| *before != what) {
+            self.end_preparing();
+            let shares_terminal = self.jsonl && terminal::stdout_is_terminal();
+            let progress = Progress::new(Some(total as usize), self.quiet, shares_terminal);
+            let about = PREPARATIONS.iter().find(|(name, _)| *name == what);
+            self.preparing = Some((what, progress.about(about.map_or("", |(_, about)| about))));
+        }
+        if let Some((_, progress)) = &mut self.preparing {
+            progress.reach(done);
+        }
+    }
+
+    fn end_preparing(&mut self) {
+        if let Some((_, progress)) = self.preparing.take() {
+            progress.finish();
+        }
+    }
+
     fn step(&mut self, step: u64, loss: f64, accuracy: f64) {
         let (old_loss, old_accuracy) = self.smooth.unwrap_or((loss, accuracy));
         let mix = |old: f64, new: f64| old * SMOOTHING + new * (1.0 - SMOOTHING);
@@ -167,9 +209,10 @@ impl TrainingLog {
     }
 
     fn beside(&self, print: impl FnOnce()) {
-        match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+        match (&self.bar, &self.preparing) {
+            (Some(bar), _) => bar.suspend(print),
+            (None, Some((_, progress))) => progress.beside(print),
+            (None, None) => print(),
         }
     }
 

@@ -1,22 +1,25 @@
 //! Features of photos on disk, by what the photos contain: computed once for a backbone and a
 //! way to prepare photos, whatever is trained on them.
 //!
-//! One safetensors file a backbone: `hashes`, `[n, 32]`, SHA-256 of each photo's file, and
+//! What was computed is kept if the work is stopped: the cache is written then, and now and then
+//! before. One safetensors file a backbone: `hashes`, `[n, 32]`, SHA-256 of each photo's file, and
 //! `features`, `[n, len]`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use mobilenet_formats::safetensors::{self, SafeTensors};
 use mobilenet_formats::{Limits, Tensor};
 use mobilenet_train::dataset::Sample;
 use mobilenet_train::file::{make_folder, write_atomically};
+use mobilenet_train::{Error, ErrorKind, Result};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Result;
+use super::preparing::{Tally, Watch, skipped};
 
 /// SHA-256 of a photo's file.
-type Hash = [u8; 32];
+pub(super) type Hash = [u8; 32];
 
 /// Features by content.
 pub(super) struct FeatureCache {
@@ -24,6 +27,7 @@ pub(super) struct FeatureCache {
     len: usize,
     rows: HashMap<Hash, Vec<f32>>,
     grown: bool,
+    saved: Instant,
 }
 
 impl FeatureCache {
@@ -32,7 +36,8 @@ impl FeatureCache {
     pub(super) fn open(folder: &Path, key: &str, len: usize) -> Self {
         let path = folder.join(format!("features-{key}.safetensors"));
         let rows = std::fs::read(&path).ok().and_then(|bytes| decode(&bytes, len));
-        Self { path, len, rows: rows.unwrap_or_default(), grown: false }
+        let rows = rows.unwrap_or_default();
+        Self { path, len, rows, grown: false, saved: Instant::now() }
     }
 
     /// The features of a photo.
@@ -46,11 +51,35 @@ impl FeatureCache {
         self.grown = true;
     }
 
-    /// Writes it, if anything was added.
-    pub(super) fn save(&self) -> Result<()> {
-        if !self.grown {
-            return Ok(());
+    /// The photos that have features, and the features in a row.
+    pub(super) fn rows(&self, photos: Vec<(Sample, Hash)>) -> (Vec<Sample>, Vec<f32>) {
+        let mut rows = Vec::with_capacity(photos.len() * self.len);
+        let with_features = |(sample, hash): (Sample, Hash)| {
+            rows.extend_from_slice(self.get(&hash)?);
+            Some(sample)
+        };
+        let samples = photos.into_iter().filter_map(with_features).collect();
+        (samples, rows)
+    }
+
+    /// As [`Self::save`], if that was last done so long ago.
+    pub(super) fn save_after(&mut self, period: Duration) -> Result<()> {
+        if self.saved.elapsed() < period { Ok(()) } else { self.save() }
+    }
+
+    /// Writes it whole or not at all, if anything was added.
+    pub(super) fn save(&mut self) -> Result<()> {
+        if self.grown {
+            self.write().map_err(|error| {
+                let message = format!("the features cannot be kept in {}", self.path.display());
+                Error::new(ErrorKind::Io, message).because(error)
+            })?;
         }
+        (self.grown, self.saved) = (false, Instant::now());
+        Ok(())
+    }
+
+    fn write(&self) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_unstable_by_key(|(hash, _)| **hash);
         let hashes: Vec<u8> = rows.iter().flat_map(|(hash, _)| hash.iter().copied()).collect();
@@ -77,9 +106,24 @@ fn decode(bytes: &[u8], len: usize) -> Option<HashMap<Hash, Vec<f32>>> {
     Some(hashes.iter().copied().zip(rows).collect())
 }
 
-/// What a photo's file contains.
-pub(super) fn hash(sample: &Sample) -> Result<Hash> {
-    Ok(Sha256::digest(sample.source.read()?).into())
+/// What the photos' files contain; those that cannot be read are told of and left out, and there
+/// are no more from where `watch` stops the `tally`.
+pub(super) fn hashed(
+    samples: Vec<Sample>,
+    tally: &mut Tally,
+    watch: &mut Watch<'_>,
+) -> Vec<(Sample, Hash)> {
+    let mut photos = Vec::with_capacity(samples.len());
+    for sample in samples {
+        match sample.source.read() {
+            Ok(bytes) => photos.push((sample, Sha256::digest(bytes).into())),
+            Err(error) => skipped(&sample, &error.to_string(), watch),
+        }
+        if tally.count(watch).is_break() {
+            break;
+        }
+    }
+    photos
 }
 
 /// A short name for everything that decides features: values of variables and words.

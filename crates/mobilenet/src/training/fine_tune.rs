@@ -7,15 +7,16 @@ use std::str::FromStr;
 
 use mobilenet_formats::Tensor;
 use mobilenet_formats::tensorflow::HubModule;
-use mobilenet_train::checkpoint::Checkpoint;
-use mobilenet_train::dataset::{Dataset, Sample};
+use mobilenet_train::checkpoint::{Checkpoint, Progress};
+use mobilenet_train::dataset::{Dataset, Listing, Sample};
 use mobilenet_train::range_test::{Curve, Range};
 use mobilenet_train::run::{Event, Features, Network, Outcome, Run};
 use mobilenet_train::validation::Score;
 
 use super::cut::{BLOCKS, Cut};
-use super::features::{self, FeatureCache};
+use super::features::{self, FeatureCache, Hash};
 use super::job::Job;
+use super::preparing::{Tally, Watch, skipped};
 use super::recipe::recipe;
 use super::{export, freeze, network};
 use crate::builder::MobilenetV1;
@@ -90,8 +91,7 @@ pub struct FineTuneOptions {
 struct Learning<'a> {
     job: &'a Job,
     features: Option<&'a Features>,
-    dataset: &'a Dataset,
-    labels: &'a [String],
+    data: &'a Data,
 }
 
 /// A finished or interrupted run.
@@ -108,11 +108,35 @@ pub struct Tuned {
     pub test: Option<Score>,
 }
 
+impl Tuned {
+    /// A run that was stopped before its first step; checkpoints would be in `folder`.
+    pub(super) fn stopped(folder: PathBuf, labels: Vec<String>) -> Self {
+        let (values, progress) = (BTreeMap::new(), Progress::default());
+        let outcome = Outcome { values, progress, interrupted: true, folder };
+        Self { outcome, module: None, labels, test: None }
+    }
+}
+
+/// The photos.
+#[derive(Clone)]
+struct Data {
+    dataset: Dataset,
+    /// What was found, before any was taken out.
+    listing: Listing,
+    /// Names of the classes.
+    labels: Vec<String>,
+}
+
 /// What is trained, and on what.
 struct Ready {
-    dataset: Dataset,
-    labels: Vec<String>,
+    data: Data,
     module: HubModule,
+    /// `None`: stopped.
+    prepared: Option<Prepared>,
+}
+
+/// What learns, and the features it learns from where the rest is frozen throughout.
+struct Prepared {
     network: Network,
     features: Option<Features>,
 }
@@ -126,10 +150,13 @@ impl FineTuneOptions {
     /// cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
         let job = &self.job;
-        let Ready { dataset, labels, mut module, network, features } = self.ready(watch)?;
-        let learning =
-            Learning { job, features: features.as_ref(), dataset: &dataset, labels: &labels };
-        let outcome = self.with_run(network, learning, |run| run.train(&dataset, watch))?;
+        let Ready { data, mut module, prepared } = self.ready(watch)?;
+        let Some(Prepared { network, features }) = prepared else {
+            return Ok(Tuned::stopped(job.work(), data.labels));
+        };
+        let learning = Learning { job, features: features.as_ref(), data: &data };
+        let outcome = self.with_run(network, learning, |run| run.train(&data.dataset, watch))?;
+        let Data { dataset, labels, .. } = data;
         if outcome.interrupted {
             return Ok(Tuned { outcome, module: None, labels, test: None });
         }
@@ -138,7 +165,8 @@ impl FineTuneOptions {
         Ok(Tuned { outcome, module: Some(job.out.clone()), labels, test })
     }
 
-    /// Tries learning rates from low to high; nothing is kept of it but features.
+    /// Tries learning rates from low to high; nothing is kept of it but features. The curve is empty
+    /// where `watch` stopped it before its first step.
     ///
     /// # Errors
     /// As [`FineTuneOptions::train`]; if the range is impossible.
@@ -148,21 +176,24 @@ impl FineTuneOptions {
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Curve> {
         let job = &self.job;
-        let Ready { dataset, labels, network, features, .. } = self.ready(watch)?;
-        let learning =
-            Learning { job, features: features.as_ref(), dataset: &dataset, labels: &labels };
-        self.with_run(network, learning, |run| run.test_learning_rates(&dataset, range, watch))
+        let Ready { data, prepared, .. } = self.ready(watch)?;
+        let Some(Prepared { network, features }) = prepared else { return Ok(Curve::default()) };
+        let learning = Learning { job, features: features.as_ref(), data: &data };
+        let test = |run: Run<'_>| run.test_learning_rates(&data.dataset, range, watch);
+        self.with_run(network, learning, test)
     }
 
     /// All that training wants, from settings that can be.
-    fn ready(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Ready> {
+    fn ready(&self, watch: &mut Watch<'_>) -> Result<Ready> {
         self.check()?;
-        let mut dataset = self.job.dataset()?;
+        let dataset = self.job.dataset()?;
+        let listing = Listing::of(&dataset);
         let labels = self.job.labels(&dataset.classes)?;
         self.job.class_weights.of(&dataset, &labels)?;
         let mut module = self.fresh_module(labels.len())?;
-        let (network, features) = self.prepare(&mut module, &mut dataset, &labels, watch)?;
-        Ok(Ready { dataset, labels, module, network, features })
+        let mut data = Data { dataset, listing, labels };
+        let prepared = self.prepare(&mut module, &mut data, watch)?;
+        Ok(Ready { data, module, prepared })
     }
 
     /// Refuses what cannot be before anything takes time.
@@ -175,21 +206,23 @@ impl FineTuneOptions {
         self.job.check()
     }
 
-    /// What learns, and the features it learns from where the rest is frozen throughout.
+    /// All that comes before the first step; `None`: `watch` stopped it.
     fn prepare(
         &self,
         module: &mut HubModule,
-        dataset: &mut Dataset,
-        labels: &[String],
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
-    ) -> Result<(Network, Option<Features>)> {
+        data: &mut Data,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Prepared>> {
         freeze::check(&self.freeze, &module.saved_model().variable_names())?;
         if self.mode == Mode::Head {
-            let (mut network, features) = self.head(module, dataset, watch)?;
+            let head = self.head(module, &mut data.dataset, watch)?;
+            let Some((mut network, features)) = head else { return Ok(None) };
             freeze::apply(&self.freeze, &mut network)?;
-            return Ok((network, Some(features)));
+            return Ok(Some(Prepared { network, features: Some(features) }));
         }
-        self.warmed_up(module, dataset, labels, watch)?;
+        if self.warm_up(module, data, watch)?.is_break() {
+            return Ok(None);
+        }
         let mut network = network::of(module)?;
         if let Mode::LastBlocks(blocks) = self.mode {
             let cut = Cut::before_blocks(blocks);
@@ -197,7 +230,7 @@ impl FineTuneOptions {
             cut.apply(&mut network);
         }
         freeze::apply(&self.freeze, &mut network)?;
-        Ok((network, None))
+        Ok(Some(Prepared { network, features: None }))
     }
 
     /// The module's backbone with a new classifier.
@@ -238,57 +271,73 @@ impl FineTuneOptions {
         }
     }
 
-    /// The classifier alone, and the features it learns from.
+    /// The classifier alone, and the features it learns from; `None`: `watch` stopped it.
     fn head(
         &self,
         module: &HubModule,
         dataset: &mut Dataset,
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
-    ) -> Result<(Network, Features)> {
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<(Network, Features)>> {
         let cut = Cut::before_classifier();
         let mut network = network::of(module)?;
         let features = self.features(&cut, &network, dataset, watch)?;
+        let Some(features) = features else { return Ok(None) };
         cut.apply(&mut network);
         cut.apply_to_inference(&mut network);
-        Ok((network, features))
+        Ok(Some((network, features)))
     }
 
     /// Trains the classifier first, so that the backbone does not follow a random one; quick, and
-    /// left out when a run is resumed.
-    fn warmed_up(
+    /// left out when a run is resumed. Breaks where `watch` does.
+    fn warm_up(
         &self,
         module: &mut HubModule,
-        dataset: &Dataset,
-        labels: &[String],
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
+        data: &Data,
+        watch: &mut Watch<'_>,
+    ) -> Result<ControlFlow<()>> {
         if self.job.resume && Checkpoint::exists(&self.job.work()) {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
         // Photos without features leave this copy alone: a run that is resumed has them all too.
-        let dataset = &mut dataset.clone();
+        let mut data = data.clone();
         let job = Job {
             out: self.job.work().join("head"),
             recipe: recipe("head")?,
             steps: None,
+            rmsprop_decay: None,
+            epsilon: None,
             distillation: None,
             patience: None,
             resume: false,
             ..self.job.clone()
         };
         let _ = std::fs::remove_dir_all(&job.out);
-        let mut quiet = |event: &Event<'_>| match event {
-            Event::Skipped { .. } => watch(event),
+        let head = self.head(module, &mut data.dataset, watch)?;
+        let Some((network, features)) = head else { return Ok(ControlFlow::Break(())) };
+        let learning = Learning { job: &job, features: Some(&features), data: &data };
+        let (mut batch, mut total) = (0, 0);
+        // Its steps are not those of the run.
+        let mut watch = |event: &Event<'_>| match event {
+            Event::Started { steps, batch_size, .. } => {
+                batch = *batch_size as u64;
+                total = steps * batch;
+                ControlFlow::Continue(())
+            }
+            Event::Stepped { step, .. } => {
+                watch(&Event::Preparing { what: "classifier", done: step * batch, total })
+            }
             _ => ControlFlow::Continue(()),
         };
-        let (network, features) = self.head(module, dataset, &mut quiet)?;
-        let learning = Learning { job: &job, features: Some(&features), dataset, labels };
-        let outcome = self.with_run(network, learning, |run| run.train(dataset, &mut quiet))?;
+        let outcome =
+            self.with_run(network, learning, |run| run.train(&data.dataset, &mut watch))?;
+        let _ = std::fs::remove_dir_all(&job.out);
+        if outcome.interrupted {
+            return Ok(ControlFlow::Break(()));
+        }
         for (name, value) in outcome.values {
             module.saved_model_mut().set_variable(name, value);
         }
-        let _ = std::fs::remove_dir_all(&job.out);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Hands `work` the run of `network`.
@@ -298,7 +347,7 @@ impl FineTuneOptions {
         learning: Learning<'_>,
         work: impl FnOnce(Run<'_>) -> mobilenet_train::Result<R>,
     ) -> Result<R> {
-        let Learning { job, features, dataset, labels } = learning;
+        let Learning { job, features, data: Data { dataset, listing, labels } } = learning;
         let teacher = job.teacher(&dataset.classes, labels)?;
         let mut settings = job.settings(dataset);
         settings.insert("mode".to_owned(), format!("{:?}", self.mode));
@@ -314,19 +363,21 @@ impl FineTuneOptions {
             features,
             teacher: teacher.as_ref().map(|teacher| teacher as _),
             settings,
+            listing: listing.clone(),
             resume: job.resume,
         };
         Ok(work(run)?)
     }
 
     /// Features of all training and validation photos; photos that cannot be used leave the data.
+    /// `None`: `watch` stopped it, and what was computed is kept.
     fn features(
         &self,
         cut: &Cut,
         network: &Network,
         dataset: &mut Dataset,
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Features> {
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Features>> {
         let backbone = network.variables.iter().filter(|(name, _)| !name.contains("/Logits/"));
         let values = backbone.map(|(name, value)| (name.as_str(), &**value));
         let key = features::key(values, &self.job.preprocessing().to_string());
@@ -334,64 +385,54 @@ impl FineTuneOptions {
         let last = network.variables.get("MobilenetV1/Logits/Conv2d_1c_1x1/weights");
         let len = last.and_then(|weights| weights.shape().get(2).copied()).unwrap_or(0);
         let mut cache = FeatureCache::open(&folder, &key, len);
-        let mut rows =
-            |samples: &mut Vec<Sample>| self.rows(&mut cache, cut, network, samples, watch);
-        let train = rows(&mut dataset.train)?;
-        let validation = rows(&mut dataset.validation)?;
-        cache.save()?;
-        Ok(Features { len, train, validation })
+        let mut tally = Tally::new("hashes", dataset.train.len() + dataset.validation.len());
+        let mut hashed = |samples: &mut Vec<Sample>| {
+            let photos = features::hashed(std::mem::take(samples), &mut tally, watch);
+            tally.flow().is_continue().then_some(photos)
+        };
+        let Some(train) = hashed(&mut dataset.train) else { return Ok(None) };
+        let Some(validation) = hashed(&mut dataset.validation) else { return Ok(None) };
+        let missing = |(_, hash): &&(Sample, Hash)| cache.get(hash).is_none();
+        let missing = train.iter().chain(&validation).filter(missing).cloned().unzip();
+        if self.compute(&mut cache, cut, network, missing, watch)?.is_break() {
+            return Ok(None);
+        }
+        let (train_rows, validation_rows);
+        (dataset.train, train_rows) = cache.rows(train);
+        (dataset.validation, validation_rows) = cache.rows(validation);
+        Ok(Some(Features { len, train: train_rows, validation: validation_rows }))
     }
 
-    /// The features of `samples` in order; those that have none are taken out.
-    fn rows(
+    /// Computes the features of photos and keeps them, where `watch` breaks those computed by then.
+    fn compute(
         &self,
         cache: &mut FeatureCache,
         cut: &Cut,
         network: &Network,
-        samples: &mut Vec<Sample>,
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Vec<f32>> {
-        let mut hashes: Vec<Option<[u8; 32]>> = Vec::with_capacity(samples.len());
-        let mut missing: Vec<(Sample, [u8; 32])> = Vec::new();
-        for sample in samples.iter() {
-            match features::hash(sample) {
-                Ok(hash) => {
-                    if cache.get(&hash).is_none() {
-                        missing.push((sample.clone(), hash));
-                    }
-                    hashes.push(Some(hash));
-                }
-                Err(error) => {
-                    skipped(sample, &error.to_string(), watch);
-                    hashes.push(None);
-                }
-            }
-        }
-        let (unknown, their_hashes): (Vec<Sample>, Vec<[u8; 32]>) = missing.into_iter().unzip();
+        (samples, hashes): (Vec<Sample>, Vec<Hash>),
+        watch: &mut Watch<'_>,
+    ) -> Result<ControlFlow<()>> {
         let read = |name: &str| network::lookup(&network.variables, name);
-        let failures = self.job.on_pictures(&unknown, |trial| {
+        let mut tally = Tally::new("features", samples.len());
+        let visited = self.job.on_pictures(&samples, |trial| {
             cut.frozen(network).visit(&read, trial, &mut |index, row| {
-                if let Some(hash) = their_hashes.get(index) {
+                if let Some(hash) = hashes.get(index) {
                     cache.insert(*hash, row);
                 }
-                Ok(())
+                let flow = tally.count(watch);
+                if tally.is_round() {
+                    cache.save_after(self.job.save_every)?;
+                }
+                Ok(flow)
             })
-        })?;
-        for (index, reason) in &failures {
-            if let Some(sample) = unknown.get(*index) {
+        });
+        cache.save()?;
+        for (index, reason) in &visited? {
+            if let Some(sample) = samples.get(*index) {
                 skipped(sample, reason, watch);
             }
         }
-        let mut rows = Vec::new();
-        let mut hashes = hashes.into_iter();
-        samples.retain(|_| match hashes.next().flatten().and_then(|hash| cache.get(&hash)) {
-            Some(row) => {
-                rows.extend_from_slice(row);
-                true
-            }
-            None => false,
-        });
-        Ok(rows)
+        Ok(tally.flow())
     }
 
     /// How good the finished module is on images it has not seen.
@@ -399,7 +440,7 @@ impl FineTuneOptions {
         &self,
         module: &HubModule,
         dataset: &Dataset,
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+        watch: &mut Watch<'_>,
     ) -> Result<Option<Score>> {
         let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
         if samples.is_empty() {
@@ -419,12 +460,6 @@ impl FineTuneOptions {
         }
         Ok(Some(score))
     }
-}
-
-/// Tells of a photo that cannot be used.
-fn skipped(sample: &Sample, reason: &str, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) {
-    let source = sample.source.to_string();
-    let _ = watch(&Event::Skipped { source: &source, reason });
 }
 
 fn no_backbone(name: &str) -> Error {

@@ -13,6 +13,7 @@ mod fine_tune;
 mod freeze;
 mod job;
 mod network;
+mod preparing;
 mod quantization_aware;
 mod recipe;
 mod scratch;

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use mobilenet_engine::Attributes;
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{DType, Tensor};
-use mobilenet_train::dataset::{Dataset, Sample};
+use mobilenet_train::dataset::{Dataset, Listing, Sample};
 use mobilenet_train::objective::Objective;
 use mobilenet_train::run::{Event, Network, Run};
 use mobilenet_train::trainer::TrainingGraph;
@@ -18,6 +18,8 @@ use mobilenet_train::validation::{Inference, Score};
 
 use super::fine_tune::Tuned;
 use super::job::Job;
+use super::preparing::{Tally, Watch, skipped};
+use super::recipe::Recipe;
 use super::teacher::{Distillation, Teacher};
 use super::{export, network};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,11 +70,12 @@ impl QuantizationAwareOptions {
     ///
     /// # Errors
     /// If the module does not classify, has ops that cannot be rounded or ranges already, data or
-    /// settings cannot be used, a loss is no longer a number, there is a checkpoint where none was
+    /// settings cannot be used (L2 regularisation, dropout and label smoothing cannot), a loss is no longer a number, there is a checkpoint where none was
     /// expected (or a damaged one to resume), or a file cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
         let job = &self.job;
         job.check()?;
+        check(&job.recipe)?;
         if carries_ranges(&self.module) {
             let message = "the module carries ranges for 8 bits already: quantise it";
             return Err(Error::new(ErrorKind::Training, message));
@@ -84,17 +87,23 @@ impl QuantizationAwareOptions {
         }
         let bare = Bare::of(&self.module)?;
         let mut dataset = job.dataset()?;
+        let listing = Listing::of(&dataset);
         let places = places(&bare)?;
         let calibration = Calibration::of_images(&bare, &places, &self.pixels(&dataset)?)?;
         let simulate =
             |values: Option<&Values>| simulate(&bare, &places, &calibration, self.ranges, values);
         let rounded = simulate(None)?;
         let (floats, width) = of_floats(&bare)?;
-        for samples in [&mut dataset.train, &mut dataset.validation, &mut dataset.test] {
-            self.answer(&floats, samples, watch)?;
-        }
         let labels = bare.labels.iter().flat_map(|labels| labels.iter().map(str::to_owned));
         let labels: Vec<String> = labels.collect();
+        let Dataset { train, validation, test, .. } = &mut dataset;
+        let mut tally = Tally::new("answers", train.len() + validation.len() + test.len());
+        for samples in [train, validation, test] {
+            self.answer(&floats, samples, &mut tally, watch)?;
+            if tally.flow().is_break() {
+                return Ok(Tuned::stopped(job.work(), labels));
+            }
+        }
         dataset.classes.clone_from(&labels);
         let distillation = Distillation { module: self.module.clone(), share: 1.0 };
         let teacher = Teacher::of_own_classes(&distillation)?;
@@ -110,6 +119,7 @@ impl QuantizationAwareOptions {
             features: None,
             teacher: Some(&teacher),
             settings,
+            listing,
             resume: job.resume,
         };
         let outcome = run.train(&dataset, watch)?;
@@ -138,12 +148,13 @@ impl QuantizationAwareOptions {
     }
 
     /// Labels `samples` with what the network of floats makes of them; those that cannot be used
-    /// are taken out.
+    /// are taken out, as are all from where `watch` stops the `tally`.
     fn answer(
         &self,
         floats: &Inference,
         samples: &mut Vec<Sample>,
-        watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
+        tally: &mut Tally,
+        watch: &mut Watch<'_>,
     ) -> Result<()> {
         let mut answers: Vec<Option<usize>> = vec![None; samples.len()];
         let none = |name: &str| network::lookup(&BTreeMap::new(), name);
@@ -152,13 +163,12 @@ impl QuantizationAwareOptions {
                 if let Some(answer) = answers.get_mut(index) {
                     *answer = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
                 }
-                Ok(())
+                Ok(tally.count(watch))
             })
         })?;
         for (index, reason) in &failures {
             if let Some(sample) = samples.get(*index) {
-                let source = sample.source.to_string();
-                let _ = watch(&Event::Skipped { source: &source, reason });
+                skipped(sample, reason, watch);
             }
             if let Some(answer) = answers.get_mut(*index) {
                 *answer = None;
@@ -229,6 +239,22 @@ impl QuantizationAwareOptions {
         model.set_file(Preprocessing::RECORD, record);
         export::write(&HubModule::new(model), &self.job.out)
     }
+}
+
+/// Refuses settings that would do nothing: what is wanted are the network's own answers, whole, of
+/// the graph as it is.
+fn check(recipe: &Recipe) -> Result<()> {
+    let rules = [
+        (recipe.l2_regularization == 0.0, "no L2 regularisation (weight decay works)"),
+        (recipe.dropout_keep == 1.0, "no dropout"),
+        (recipe.label_smoothing == 0.0, "no label smoothing"),
+    ];
+    let Some((_, rule)) = rules.into_iter().find(|(holds, _)| !holds) else { return Ok(()) };
+    let message = format!(
+        "a network that is trained for 8 bits learns its own answers, with {rule}; give 0 for it, or \
+         take the recipe quantization-aware"
+    );
+    Err(Error::new(ErrorKind::Training, message))
 }
 
 /// The network of floats up to its logits, and how many they are.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use mobilenet_formats::tensorflow::HubModule;
-use mobilenet_train::dataset::Dataset;
+use mobilenet_train::dataset::{Dataset, Listing};
 use mobilenet_train::range_test::{Curve, Range};
 use mobilenet_train::run::{Event, Outcome, Run};
 
@@ -116,6 +116,7 @@ impl TrainOptions {
             features: None,
             teacher: teacher.as_ref().map(|teacher| teacher as _),
             settings,
+            listing: Listing::of(dataset),
             resume: job.resume,
         };
         Ok(work(run)?)

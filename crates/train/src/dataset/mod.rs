@@ -3,9 +3,11 @@
 //! A [`Dataset`] is lists of [`Sample`]s, found without decoding a pixel: in folders
 //! (`folder.rs`), or in shards (`shards.rs`): WebDataset tars and TFRecords. `split.rs` divides what
 //! came undivided; several sources are joined by the names of their classes.
+//! `listing.rs` remembers what was found, so that a run that goes on sees other data.
 //! `loader.rs` reads the bytes and makes batches.
 
 mod folder;
+mod listing;
 mod sample;
 mod shards;
 mod split;
@@ -15,6 +17,7 @@ mod webdataset;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use listing::Listing;
 pub use sample::{Sample, Source};
 pub use split::Shares;
 

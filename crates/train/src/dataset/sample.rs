@@ -1,5 +1,6 @@
 //! One image of a data set: where its bytes are and what it shows.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -39,6 +40,22 @@ pub struct Sample {
 }
 
 impl Source {
+    /// What it is called, without the folders or the file it lies in.
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::File(path) => path.file_name().unwrap_or_default().to_string_lossy(),
+            Self::Part { name, .. } => Cow::Borrowed(name),
+        }
+    }
+
+    /// Bytes of the encoded image; `None` if there is no such file.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(path) => std::fs::metadata(path).ok().map(|file| file.len()),
+            Self::Part { bytes, .. } => Some(bytes.end.saturating_sub(bytes.start)),
+        }
+    }
+
     /// The encoded image.
     ///
     /// # Errors

@@ -334,3 +334,31 @@ fn only_the_shards_furthest_from_training_are_read_to_evaluate() {
     let alone = Dataset::open_held_out(&scratch.0.join("test-00000-of-00001")).unwrap();
     assert_eq!(alone.train.len(), 1);
 }
+
+#[test]
+fn listings_tell_other_data_and_know_data_that_was_moved() {
+    let scratch = Scratch::new("listing");
+    for class in ["cat", "dog"] {
+        for n in 0..5 {
+            scratch.file(&format!("a/train/{class}/{n}.jpg"), b"photo");
+        }
+        scratch.file(&format!("a/val/{class}/9.jpg"), b"photo");
+    }
+    let list =
+        |name: &str| Listing::of(&Dataset::open(&scratch.0.join(name), Shares::default()).unwrap());
+    let before = list("a");
+    let differs = || before.difference(&list("a"));
+    assert_eq!(differs(), None);
+    scratch.file("a/train/cat/5.jpg", b"photo");
+    assert_eq!(differs().unwrap(), "training/cat had 5 and has 6");
+    fs::remove_file(scratch.0.join("a/train/cat/5.jpg")).unwrap();
+    scratch.file("a/val/dog/9.jpg", b"another");
+    assert!(differs().unwrap().starts_with("validation/dog has its 1 still"), "{:?}", differs());
+    scratch.file("a/val/dog/9.jpg", b"photo");
+    fs::rename(scratch.0.join("a/train/dog/4.jpg"), scratch.0.join("a/val/dog/4.jpg")).unwrap();
+    let text = "training/dog had 5 and has 4; validation/dog had 1 and has 2";
+    assert_eq!(differs().unwrap(), text);
+    fs::rename(scratch.0.join("a/val/dog/4.jpg"), scratch.0.join("a/train/dog/4.jpg")).unwrap();
+    fs::rename(scratch.0.join("a"), scratch.0.join("b")).unwrap();
+    assert_eq!(before.difference(&list("b")), None);
+}
