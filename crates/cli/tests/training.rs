@@ -152,6 +152,15 @@ fn impossible_wishes_are_refused_with_what_to_do() {
         ("--class-weights light=2,dork=1", "\"dork\""),
         ("--class-weights heavy", "hat=2,shoes=0.5"),
         ("--hue 0.7", "out of range"),
+        ("--schedule step", "--decay-epochs 10,15"),
+        ("--schedule step --decay-epochs 3,1", "ascending order"),
+        ("--schedule exponential --decay-epochs 3,4", "one number"),
+        ("--schedule cosine --decay-factor 0.5", "--schedule step"),
+        ("--schedule exponential --decay-factor 2", "up to 1"),
+        ("--optimizer sgd --momentum 0.5", "sgd has no momentum"),
+        ("--epsilon 0.1", "nesterov has no epsilon"),
+        ("--optimizer adamw --rmsprop-decay 0.9", "adamw has no decay"),
+        ("--optimizer rmsprop --rmsprop-decay 1", "0 up to 1"),
         ("--crop 0", "out of range"),
     ] {
         let flags: Vec<&str> = flags.split_whitespace().collect();
@@ -159,6 +168,76 @@ fn impossible_wishes_are_refused_with_what_to_do() {
         let ran = world.run(&arguments);
         assert!(ran.status == 2 && ran.stderr.contains(says), "{flags:?}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn schedule_and_optimiser_are_as_the_flags_say() {
+    let world = world();
+    let flags = "--image-size 32 --batch-size 4 --epochs 3 --warmup-epochs 0 --learning-rate 0.01 \
+                 --schedule step --decay-epochs 1,2 --decay-factor 0.5 --optimizer rmsprop \
+                 --rmsprop-decay 0.8 --momentum 0.5 --out out --jsonl";
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let run = |more: &[&str]| world.run(&[&["train"], &DATA[..], &flags[..], more].concat());
+    let ran = run(&["--epsilon", "0.5"]);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let lines = ran.json_lines();
+    let per_epoch = lines[0]["steps_per_epoch"].as_u64().unwrap();
+    let steps: Vec<_> = lines.iter().filter(|line| line["event"] == "step").collect();
+    assert_eq!(steps.len() as u64, 3 * per_epoch);
+    for (step, line) in (0..).zip(steps) {
+        let wanted = [0.01, 0.005, 0.0025][(step / per_epoch) as usize];
+        let rate = line["learning_rate"].as_f64().unwrap();
+        assert!((rate - wanted).abs() < 1e-12, "step {step}: {rate} for {wanted}");
+    }
+    let other = run(&["--epsilon", "0.6", "--resume"]);
+    let says = "epsilon 0.5, this run has 0.6";
+    assert!(other.status == 2 && other.stderr.contains(says), "{}", other.stderr);
+    let help = world.run(&["train", "--help"]).stdout;
+    for value in ["exponential:", "nesterov:", "inception:", "slim:", "avx512, avx2", "portable"] {
+        assert!(help.contains(value), "{value}: {help}");
+    }
+    let help = world.run(&["classify", "--help"]).stdout;
+    assert!(help.contains("tf1-legacy-bilinear, ") && help.contains("portable"), "{help}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_the_features_computed_so_far() {
+    use std::io::{BufRead as _, BufReader};
+    let world = World::new();
+    for number in 0..400 {
+        for (class, shade) in [("dark", 0), ("light", 150)] {
+            let photo = bmp(40 + number / 100, 30, shade + (number % 100) as u8);
+            world.write(&format!("p/{class}/{number}.bmp"), &photo);
+        }
+    }
+    let flags = "fine-tune --data p --out out --image-size 128 --epochs 1 --jsonl";
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let mut child = world.command(&flags).spawn().unwrap();
+    let mut told = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if line["what"] == "features" {
+            if told.is_empty() {
+                let id = child.id().to_string();
+                std::process::Command::new("kill").args(["-INT", &id]).status().unwrap();
+            }
+            told.push(line);
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("features computed so far are kept"), "{stderr}");
+    assert!(stderr.contains("before the first step") && !stderr.contains('━'), "{stderr}");
+    let ran = world.run(&flags);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let lines = ran.json_lines();
+    let rest = lines.iter().find(|line| line["what"] == "features").unwrap();
+    let number = |line: &serde_json::Value, key: &str| line[key].as_u64().unwrap();
+    let (first, last) = (&told[0], told.last().unwrap());
+    assert_eq!(number(rest, "of"), number(first, "of") - number(last, "images"));
+    assert!(number(rest, "of") < number(first, "of"));
 }
 
 /// Killed again and again, at moments that nobody chose, and always resumed: the same module.

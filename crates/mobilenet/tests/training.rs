@@ -11,12 +11,14 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use mobilenet::builder::MobilenetV1;
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
-    Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions,
+    Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Recipe,
     TrainOptions, recipe,
 };
 use mobilenet::{Classifier, DecidedBy, Image, Module};
+use mobilenet_formats::archive::{self, Compression};
 
 /// A folder that goes away with the test.
 struct Scratch(PathBuf);
@@ -163,6 +165,217 @@ fn an_interrupted_run_ends_with_the_bits_of_one_that_was_not() {
     }
     let error = parts.train(&mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(error.to_string().contains("not a whole checkpoint"), "{error}");
+}
+
+#[test]
+fn photos_that_changed_stop_a_run_that_goes_on() {
+    let scratch = Scratch::new("changed");
+    let data = data(&scratch.0, 26);
+    let mut options = options(&data, scratch.0.join("out"));
+    assert_eq!(train(&options, 2), (2, false));
+    options.job.resume = true;
+    let refused = |options: &TrainOptions| {
+        options.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string()
+    };
+    let (new, old) = (data.join("train/dot/new.png"), data.join("train/square/003.png"));
+    fs::copy(&old, &new).unwrap();
+    let error = refused(&options);
+    assert!(error.contains("training/dot had 27 and has 28") && error.contains("begin anew"));
+    fs::remove_file(new).unwrap();
+    let photo = fs::read(&old).unwrap();
+    fs::write(&old, [&photo[..], b"more"].concat()).unwrap();
+    let error = refused(&options);
+    assert!(error.contains("training/square has its 27 still"), "{error}");
+    // What was written before anybody looked goes on, as it did.
+    let folder = options.job.out.join("training");
+    let newest = Checkpoint::load(&folder).unwrap();
+    Checkpoint { listing: None, ..newest.clone() }.save(&folder).unwrap();
+    assert_eq!(train(&options, 3), (1, false));
+    // Data that was moved as a whole is the same.
+    fs::write(&old, photo).unwrap();
+    newest.save(&folder).unwrap();
+    let moved = scratch.0.join("moved");
+    fs::rename(data, &moved).unwrap();
+    options.job.data = vec![moved];
+    assert_eq!(train(&options, 4), (2, false));
+}
+
+#[test]
+fn averaged_weights_are_validated_and_written() {
+    let scratch = Scratch::new("average");
+    let data = data(&scratch.0, 26);
+    let mut options = options(&data, scratch.0.join("out"));
+    (options.job.recipe.learning_rate, options.job.recipe.batch_norm_momentum) = (0.1, 0.5);
+    options.job.save_every = std::time::Duration::ZERO;
+    let mut steps = Vec::new();
+    let trained = options.train(&mut |event| {
+        if let Event::Saved { .. } = event {
+            steps.push(checkpoint(&options.job.out));
+        }
+        ControlFlow::Continue(())
+    });
+    let trained = trained.unwrap();
+    let last = steps.last().unwrap();
+    assert!(steps.len() == 10 && last.average.len() == last.variables.len());
+    for pair in steps.windows(2) {
+        let step = pair[1].progress.step as f32;
+        let keep = 0.9_f32.min((1.0 + step) / (10.0 + step));
+        for (name, value) in &pair[1].variables {
+            let averages = pair[0].average[name].iter().zip(&pair[1].average[name]);
+            for ((before, after), value) in averages.zip(value.as_f32().unwrap()) {
+                let wanted = keep * before + (1.0 - keep) * value;
+                let scale = before.abs().max(value.abs());
+                assert!((after - wanted).abs() <= 1e-6 * scale, "{name}: {after} for {wanted}");
+            }
+        }
+    }
+    let module = Module::load(trained.module.unwrap().to_str().unwrap()).unwrap();
+    for (name, average) in &last.average {
+        assert_eq!(last.best[name].as_f32().unwrap(), average, "{name}");
+        assert_eq!(module.variable(name).unwrap().as_f32().unwrap(), average, "{name}");
+    }
+    let validated = trained.outcome.progress.history[0].validation_loss.unwrap();
+    let loss = loss(module);
+    assert!((validated - loss).abs() < 1e-5 * loss, "{validated} for {loss}");
+    // They change nothing of what is learnt, but what comes of it.
+    options.job.out = scratch.0.join("plain");
+    options.job.recipe.ema = None;
+    let plain = options.train(&mut |_| ControlFlow::Continue(())).unwrap().outcome;
+    assert!(last.variables.iter().all(|(name, value)| plain.values[name] == *value));
+    let other = plain.progress.history[0].validation_loss.unwrap();
+    assert!((other - loss).abs() > 1e-3 * loss, "{other} {loss}");
+}
+
+/// Mean cross-entropy of a module on the validation images.
+fn loss(module: Module) -> f64 {
+    let mut worker = Classifier::new(module).unwrap().worker();
+    let losses = (0..30).map(|number| {
+        let logits = worker.logits(&picture(number % 3, 500 + number / 3)).unwrap();
+        let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+        sum.ln() - f64::from(logits[number % 3])
+    });
+    losses.sum::<f64>() / 30.0
+}
+
+/// A module of random values for three classes.
+fn random_module(root: &Path) -> Module {
+    let network = MobilenetV1 { classes: Some(3), ..MobilenetV1::new(0.25, [32, 32]) };
+    let module = network.module(|spec| spec.initial_tensor(7)).unwrap();
+    let path = root.join("random.tar");
+    fs::write(&path, archive::write(&module.to_files().unwrap(), Compression::None).unwrap())
+        .unwrap();
+    Module::load(path.to_str().unwrap()).unwrap()
+}
+
+fn tuning(root: &Path, name: &str, mode: Mode) -> FineTuneOptions {
+    let mut recipe = recipe(if mode == Mode::Head { "head" } else { "fine-tune" }).unwrap();
+    (recipe.batch_size, recipe.epochs, recipe.batch_norm_momentum) = (8, 1.0, 0.9);
+    FineTuneOptions {
+        job: Job::new(root.join("data"), root.join(name), 32, recipe),
+        module: random_module(root),
+        mode,
+        freeze: Vec::new(),
+        feature_cache: None,
+    }
+}
+
+#[test]
+fn a_run_without_gain_ends_early() {
+    let scratch = Scratch::new("patience");
+    data(&scratch.0, 10);
+    let mut options = tuning(&scratch.0, "out", Mode::Head);
+    // Too little to change an answer.
+    (options.job.recipe.learning_rate, options.job.recipe.epochs) = (1e-12, 7.0);
+    let run = |options: &FineTuneOptions| {
+        let mut steps = 0;
+        let tuned = options.train(&mut |event| {
+            steps += u64::from(matches!(event, Event::Stepped { .. }));
+            ControlFlow::Continue(())
+        });
+        (tuned.unwrap(), steps)
+    };
+    assert_eq!(run(&options).0.outcome.progress.history.len(), 7);
+    options.job.out = scratch.0.join("patient");
+    options.job.patience = Some(2);
+    let (tuned, steps) = run(&options);
+    let progress = &tuned.outcome.progress;
+    assert!(tuned.module.is_some() && !tuned.outcome.interrupted);
+    assert_eq!((progress.history.len(), progress.epochs_without_gain), (3, 2));
+    assert_eq!(progress.best.unwrap().1, progress.history[0].step);
+    assert_eq!(steps, progress.history[2].step);
+    // It has ended for good.
+    options.job.resume = true;
+    assert_eq!(run(&options).1, 0);
+}
+
+#[test]
+fn only_the_last_blocks_change() {
+    let scratch = Scratch::new("last");
+    let data = data(&scratch.0, 10);
+    // Of a network of random values hardly anything would come out of the blocks before.
+    let mut before = self::options(&data, scratch.0.join("before"));
+    (before.job.recipe.batch_norm_momentum, before.job.recipe.ema) = (0.5, None);
+    let before = before.train(&mut |_| ControlFlow::Continue(())).unwrap().module.unwrap();
+    let mut options = tuning(&scratch.0, "out", Mode::LastBlocks(2));
+    options.module = Module::load(before.to_str().unwrap()).unwrap();
+    let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+    let after = Module::load(tuned.module.unwrap().to_str().unwrap()).unwrap();
+    let mut counts = [0, 0];
+    for (name, _) in options.module.variables() {
+        let block = name.split("Conv2d_").nth(1).and_then(|rest| rest.split('_').next());
+        let block: Option<usize> = block.and_then(|block| block.parse().ok());
+        let learns = name.contains("/Logits/") || block.is_some_and(|block| block >= 12);
+        let bits = |module: &Module| -> Vec<u32> {
+            let value = module.variable(&name).unwrap();
+            value.as_f32().unwrap().iter().map(|value| value.to_bits()).collect()
+        };
+        assert_eq!(bits(&options.module) != bits(&after), learns, "{name}");
+        counts[usize::from(learns)] += 1;
+    }
+    // Kernel and four numbers of batch norm of each layer; kernel and biases of the classifier.
+    assert_eq!(counts, [5 * 23, 5 * 4 + 2]);
+}
+
+#[test]
+fn features_computed_before_a_stop_are_kept() {
+    let scratch = Scratch::new("stopped");
+    data(&scratch.0, 64);
+    // 194 training photos, two of them torn, and 30 to validate with.
+    let run = |options: &FineTuneOptions, stop: &str| {
+        let mut told = Vec::new();
+        let tuned = options.train(&mut |event| match event {
+            Event::Preparing { what, done, total } => {
+                told.push((*what, *done, *total));
+                let stops = *what == stop && *done > 0;
+                if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        (tuned.unwrap(), told)
+    };
+    let options = tuning(&scratch.0, "out", Mode::Head);
+    for stop in ["hashes", "features"] {
+        let (tuned, told) = run(&options, stop);
+        assert!(tuned.outcome.interrupted && tuned.module.is_none());
+        assert_eq!(told.last(), Some(&(stop, 64, 224)));
+    }
+    let (tuned, told) = run(&options, "");
+    let features: Vec<_> = told.into_iter().filter(|(what, ..)| *what == "features").collect();
+    assert_eq!(features, [0, 64, 128].map(|done| ("features", done, 160)));
+    assert!(tuned.module.is_some());
+    let whole = tuning(&scratch.0, "whole", Mode::Head);
+    run(&whole, "");
+    let values = |options: &FineTuneOptions| {
+        fs::read(options.job.out.join("variables/variables.data-00000-of-00001")).unwrap()
+    };
+    assert_eq!(values(&options), values(&whole));
+    // The classifier that is trained before the rest can be stopped, too.
+    let full = tuning(&scratch.0, "full", Mode::Full);
+    let (tuned, told) = run(&full, "classifier");
+    assert!(tuned.outcome.interrupted && tuned.outcome.progress.step == 0);
+    assert!(matches!(told.last(), Some(("classifier", 32, total)) if *total > 32), "{told:?}");
+    assert!(!full.job.out.join("training/head").exists());
+    assert!(!Checkpoint::exists(&full.job.out.join("training")));
 }
 
 #[test]
@@ -373,6 +586,25 @@ fn a_network_trained_for_8_bits_carries_its_ranges_and_answers_as_in_floats() {
         same += usize::from(best(&floats) == best(&small));
     }
     assert!(same >= 28, "{same} of 30");
+    let mut other = QuantizationAwareOptions::new(aware.job.clone(), module.clone());
+    other.job.out = scratch.0.join("other");
+    let stopped = other.train(&mut |event| match event {
+        Event::Preparing { what: "answers", .. } => ControlFlow::Break(()),
+        Event::Stepped { .. } => panic!("nobody stopped it"),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(stopped.unwrap().outcome.interrupted);
+    let set: [(fn(&mut Recipe), &str); 3] = [
+        (|recipe| recipe.l2_regularization = 1e-4, "L2"),
+        (|recipe| recipe.dropout_keep = 0.9, "dropout"),
+        (|recipe| recipe.label_smoothing = 0.1, "label smoothing"),
+    ];
+    for (set, says) in set {
+        let mut refused = other.clone();
+        set(&mut refused.job.recipe);
+        let error = refused.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
     let again = QuantizationAwareOptions::new(aware.job.clone(), module);
     assert!(
         again

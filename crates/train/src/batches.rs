@@ -125,3 +125,41 @@ impl Batches<'_> {
         targets
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Images of one value each, so that what was pasted can be counted.
+    #[test]
+    fn cutmix_mixes_smoothed_labels_by_the_area_that_was_pasted() {
+        const SIDE: usize = 12;
+        let maker = Batches {
+            stock: Stock::Features(Rows(&[])),
+            image_size: [SIDE; 2],
+            classes: 4,
+            label_smoothing: 0.1,
+            blend: Blend { mixup: 0.0, cutmix: 1.0 },
+            class_weights: &[],
+            teacher: None,
+            seed: 3,
+        };
+        let mut pasted = 0;
+        for number in 0..20 {
+            let images = (0..4u8).flat_map(|i| [f32::from(i); SIDE * SIDE * 3]).collect();
+            let mut batch = Batch { images, labels: vec![0, 1, 2, 3], ..Batch::default() };
+            maker.finish(number, &mut batch).unwrap();
+            for (own, image) in batch.images.chunks(SIDE * SIDE * 3).enumerate() {
+                let target = &batch.targets[own * 4..][..4];
+                for (class, target) in target.iter().enumerate() {
+                    let count = image.iter().filter(|&&value| value == class as f32).count();
+                    let share = count as f32 / image.len() as f32;
+                    let wanted = 0.1 / 4.0 + 0.9 * share;
+                    assert!((target - wanted).abs() < 1e-6, "{number}: {target} for {wanted}");
+                    pasted += usize::from(class != own && count > 0);
+                }
+            }
+        }
+        assert!(pasted > 20, "{pasted} of 80 images have a part of another");
+    }
+}

@@ -385,7 +385,8 @@ impl FineTuneOptions {
         let last = network.variables.get("MobilenetV1/Logits/Conv2d_1c_1x1/weights");
         let len = last.and_then(|weights| weights.shape().get(2).copied()).unwrap_or(0);
         let mut cache = FeatureCache::open(&folder, &key, len);
-        let mut tally = Tally::new("hashes", dataset.train.len() + dataset.validation.len());
+        let photos = dataset.train.len() + dataset.validation.len();
+        let mut tally = Tally::new("hashes", photos, watch);
         let mut hashed = |samples: &mut Vec<Sample>| {
             let photos = features::hashed(std::mem::take(samples), &mut tally, watch);
             tally.flow().is_continue().then_some(photos)
@@ -413,7 +414,7 @@ impl FineTuneOptions {
         watch: &mut Watch<'_>,
     ) -> Result<ControlFlow<()>> {
         let read = |name: &str| network::lookup(&network.variables, name);
-        let mut tally = Tally::new("features", samples.len());
+        let mut tally = Tally::new("features", samples.len(), watch);
         let visited = self.job.on_pictures(&samples, |trial| {
             cut.frozen(network).visit(&read, trial, &mut |index, row| {
                 if let Some(hash) = hashes.get(index) {

@@ -21,17 +21,22 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Of `total` photos, gone through for `what`: a name that [`Event::Preparing`] lists.
-    pub(super) fn new(what: &'static str, total: usize) -> Self {
-        Self { what, done: 0, total: total as u64, flow: ControlFlow::Continue(()) }
+    /// Of `total` photos, gone through for `what`: a name that [`Event::Preparing`] lists. Where there
+    /// are any, it is told at once.
+    pub(super) fn new(what: &'static str, total: usize, watch: &mut Watch<'_>) -> Self {
+        let (done, total) = (0, total as u64);
+        let flow = match total {
+            0 => ControlFlow::Continue(()),
+            _ => watch(&Event::Preparing { what, done, total }),
+        };
+        Self { what, done, total, flow }
     }
 
     /// Counts one; breaks where `watch` does.
     pub(super) fn count(&mut self, watch: &mut Watch<'_>) -> ControlFlow<()> {
-        let Self { what, total, .. } = *self;
         self.done += 1;
-        let done = self.done;
-        if self.is_round() {
+        let Self { what, done, total, .. } = *self;
+        if self.is_round() && self.flow.is_continue() {
             self.flow = watch(&Event::Preparing { what, done, total });
         }
         self.flow

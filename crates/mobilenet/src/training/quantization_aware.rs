@@ -97,7 +97,8 @@ impl QuantizationAwareOptions {
         let labels = bare.labels.iter().flat_map(|labels| labels.iter().map(str::to_owned));
         let labels: Vec<String> = labels.collect();
         let Dataset { train, validation, test, .. } = &mut dataset;
-        let mut tally = Tally::new("answers", train.len() + validation.len() + test.len());
+        let photos = train.len() + validation.len() + test.len();
+        let mut tally = Tally::new("answers", photos, watch);
         for samples in [train, validation, test] {
             self.answer(&floats, samples, &mut tally, watch)?;
             if tally.flow().is_break() {
