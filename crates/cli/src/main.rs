@@ -4,6 +4,7 @@
 //! Data goes to stdout and everything else to stderr. Exit status: 0 all good, 1 some inputs
 //! failed, 2 wrong usage or no usable module, 130 stopped by Ctrl-C.
 
+mod ahead;
 mod args;
 mod commands;
 mod failure;

@@ -33,6 +33,15 @@ pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
+/// The picture in the file at `path`.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if the file cannot be read, is a folder, or is larger than 1 GiB;
+/// [`ErrorKind::Image`] if it is no picture or a damaged one. The text does not repeat the path.
+pub fn open_image(path: &Path, options: &DecodeOptions) -> Result<Image> {
+    Photos::new(*options).open(path)
+}
+
 /// What turns image files into pictures on one thread, with memory that is used again.
 #[derive(Debug)]
 pub(crate) struct Photos {

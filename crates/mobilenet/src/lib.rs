@@ -47,6 +47,7 @@ pub use classifier::{Classifier, ClassifierOptions, Worker};
 pub use embedder::{EmbedWorker, Embedder, EmbedderOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use export::ExportFormat;
+pub use file::open_image;
 pub use module::{DEFAULT_HANDLE, Module, PUBLISHED_HANDLE, Request};
 pub use normalization::Normalization;
 pub use options::ModuleOptions;

@@ -1,6 +1,6 @@
 //! Which files a command works on: the arguments that name them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -32,6 +32,11 @@ pub(crate) struct InputArgs {
 }
 
 impl InputArgs {
+    /// The first input, as given.
+    pub(crate) fn first(&self) -> Option<&Path> {
+        self.inputs.first().map(PathBuf::as_path)
+    }
+
     /// The stream of paths, in the order given. Nothing is opened yet.
     pub(crate) fn stream(&self, kind: Kind) -> Inputs {
         let separator = if self.null { 0 } else { b'\n' };

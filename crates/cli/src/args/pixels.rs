@@ -1,7 +1,7 @@
 //! How a photo becomes the module's input. Every flag overrides what the module decides.
 
 use clap::{Args, ValueEnum};
-use mobilenet::{Crop, DecidedBy, Module, Preprocessing, Resize};
+use mobilenet::{Crop, DecidedBy, DecodeOptions, Module, Preprocessing, Resize};
 
 use super::one_of;
 use crate::failure::Failure;
@@ -37,6 +37,13 @@ enum Decode {
 }
 
 impl PixelArgs {
+    /// How photos are decoded, unless the module decides otherwise; nothing where that depends on
+    /// its size.
+    pub(crate) fn decoding(&self) -> Option<DecodeOptions> {
+        let options = DecodeOptions { ignore_exif: self.ignore_exif, ..DecodeOptions::default() };
+        (self.decode == Decode::Exact).then_some(options)
+    }
+
     /// The preprocessing of `module` with these flags applied.
     pub(crate) fn preprocessing(&self, module: &Module) -> Result<Preprocessing, Failure> {
         let mut chosen = module.preprocessing()?;

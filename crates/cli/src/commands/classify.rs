@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
-use mobilenet::{Choice, Classifier, Prediction, Worker, pipeline};
+use mobilenet::{Choice, Classifier, DecodeOptions, Prediction, Worker, pipeline};
 
+use crate::ahead::Ahead;
 use crate::args::{InputArgs, LabelFileArgs, ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status, chain};
 use crate::inputs::{Kind, Unreadable};
@@ -126,20 +127,29 @@ impl LabelArgs {
 
 impl Classify {
     pub(crate) fn run(self) -> Outcome {
+        let ahead = self.ahead();
         let classifier = self.label_file.classifier(&self.model, &self.pixels)?;
         let choice = self.labels.choice(&classifier)?;
         let inputs = self.inputs.stream(Kind::Images);
         let interrupt = Interrupt::watch();
         let mut run = Run::new(self.format.format(), inputs.total(), self.inputs.quiet);
 
+        let decode = classifier.preprocessing().decode;
         let work = || {
             let mut worker = classifier.worker();
-            let choice = &choice;
-            move |input| classify(input, &mut worker, choice)
+            let task = Task { choice: &choice, ahead: ahead.as_ref(), decode };
+            move |input| task.classify(input, &mut worker)
         };
         let threads = classifier.module().threads();
         pipeline::ordered(interrupt.until(inputs), threads, work, |done| run.take(&done));
         run.end(&interrupt)
+    }
+
+    /// The first photo, on a thread of its own where there may be one.
+    fn ahead(&self) -> Option<Ahead> {
+        let alone = self.model.run.threads.is_some_and(|threads| threads.get() == 1);
+        let options = self.pixels.decoding().filter(|_| !alone)?;
+        Ahead::start(self.inputs.first()?, options)
     }
 }
 
@@ -149,13 +159,25 @@ struct Done {
     result: Result<Vec<Prediction>, String>,
 }
 
-fn classify(input: Result<PathBuf, Unreadable>, worker: &mut Worker, choice: &Choice) -> Done {
-    match input {
-        Ok(path) => {
-            let result = worker.classify_path(&path, choice).map_err(|e| chain(&e));
-            Done { path, result }
-        }
-        Err(Unreadable { path, message }) => Done { path, result: Err(message) },
+/// What is done with each input.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    choice: &'a Choice,
+    ahead: Option<&'a Ahead>,
+    decode: DecodeOptions,
+}
+
+impl Task<'_> {
+    fn classify(self, input: Result<PathBuf, Unreadable>, worker: &mut Worker) -> Done {
+        let path = match input {
+            Ok(path) => path,
+            Err(Unreadable { path, message }) => return Done { path, result: Err(message) },
+        };
+        let result = match self.ahead.and_then(|ahead| ahead.take(&path, self.decode)) {
+            Some(image) => image.and_then(|image| worker.classify_image(&image, self.choice)),
+            None => worker.classify_path(&path, self.choice),
+        };
+        Done { path, result: result.map_err(|e| chain(&e)) }
     }
 }
 
