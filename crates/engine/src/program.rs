@@ -82,7 +82,7 @@ pub(crate) struct ConvolutionAtRun {
 }
 
 /// A batch norm, and the activation behind it, that whoever reads it applies. Mean, variance,
-/// scale and shift are the last four inputs.
+/// scale and shift are four inputs behind those of the convolution.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Before {
     pub(crate) epsilon: f32,
@@ -100,7 +100,8 @@ pub(crate) struct Layer {
 
 /// Inputs are those of batch norm's gradient, then the convolution's input, its filter where the
 /// slope of that input is wanted, and those of what is applied to that input. Outputs are the
-/// slopes of batch norm's scale and shift, of the filter and, if wanted, of the input.
+/// slopes of batch norm's scale and shift, unless they are known, of the filter, if wanted of the
+/// input, and those of `before` where they are summed here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LayerGradient {
     pub(crate) norm: BatchNorm,
@@ -230,6 +231,15 @@ impl Body {
 }
 
 impl Program {
+    /// Whether a variable that `value` is would be another one read at step `from` than at `to`,
+    /// because a step on the way changes it.
+    pub(crate) fn changes(&self, value: ValueId, from: usize, to: usize) -> bool {
+        let Storage::State(state) = self.value(self.root(value)).storage else { return false };
+        let writes =
+            |id: &ValueId| matches!(self.value(*id).storage, Storage::State(i) if i == state);
+        self.steps[from.min(to)..=from.max(to)].iter().flat_map(|step| &step.outputs).any(writes)
+    }
+
     pub(crate) fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0]
     }

@@ -138,11 +138,12 @@ impl Layer {
         Ok(Self { isa: isa.require()?, spec, output: spec.output()? })
     }
 
-    /// Doubles and floats of scratch that `run` wants.
-    pub fn scratch_len(&self, batch: usize) -> [usize; 2] {
+    /// Doubles and floats of scratch that `run` wants; fewer where nothing comes before.
+    pub fn scratch_len(&self, batch: usize, before: bool) -> [usize; 2] {
         let cut = self.spec.cut(self.output, batch);
         let moments = 2 * self.wide(batch);
-        [cut.count * moments, cut.count * cut.block * cut.read]
+        let strip = if before { cut.block * cut.read } else { 0 };
+        [cut.count.saturating_mul(moments), cut.count.saturating_mul(strip)]
     }
 
     /// Channels of rows that were folded for statistics.
@@ -175,6 +176,9 @@ impl Layer {
         for values in statistics.iter().flatten() {
             check_len("statistics", values, channels)?;
         }
+        if statistics.is_some() && output.is_empty() {
+            return Err(Error::geometry("batch normalisation of nothing"));
+        }
         let op = match self.spec {
             LayerSpec::Full(spec) => Op::Pointwise(pointwise(self.isa, spec, from.filter)?),
             LayerSpec::Depthwise(spec) => {
@@ -182,12 +186,12 @@ impl Layer {
                 Op::Depthwise(Depthwise::new(self.isa, spec, from.filter, None)?)
             }
         };
-        let [doubles, floats] = self.scratch_len(batch);
+        let [doubles, floats] = self.scratch_len(batch, from.before.is_some());
         let (moments, strips) = (&mut moments[..doubles], &mut strips[..floats]);
         let wide = self.wide(batch);
         pool.for_each_triple(
             (&mut *output, cut.each * cut.written),
-            (strips, cut.block * cut.read),
+            (strips, floats.checked_div(cut.count).unwrap_or(0)),
             (&mut *moments, 2 * wide),
             &|index, output, strip, moments| {
                 let range = cut.part(index);

@@ -8,7 +8,7 @@ use mobilenet_formats::{DType, Tensor};
 
 use super::{Op, only_nhwc};
 use crate::attributes::Attributes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facts::{Fact, Shape};
 use crate::lower::{BatchNorm, Lowering};
 use crate::reference;
@@ -36,6 +36,17 @@ impl Op for FusedBatchNormGrad {
     }
 
     fn infer(&self, inputs: &[Fact]) -> Result<Vec<Fact>> {
+        if !inputs[0].shape.is_compatible(&inputs[1].shape) {
+            let (dy, x) = (&inputs[0].shape, &inputs[1].shape);
+            return Err(Error::shape(format!(
+                "a slope {dy} of an output as large as the input {x}"
+            )));
+        }
+        let channels = if self.data_format == "NHWC" { inputs[1].shape.last() } else { None };
+        let vector = Shape::new(vec![channels]);
+        if !inputs[2..5].iter().all(|fact| fact.shape.is_compatible(&vector)) {
+            return Err(Error::shape("scale, mean and variance: one per channel"));
+        }
         let slope = Fact { value: None, ..inputs[1].clone() };
         let channel = Fact { value: None, variable: None, ..inputs[2].clone() };
         let empty = Fact::new(DType::F32, Shape::known(&[0]));

@@ -45,7 +45,7 @@ pub(super) fn backward(program: &mut Program) {
         let gate = step.inputs.first().filter(|dy| uses[dy.0] == 1).and_then(|dy| producers[dy.0]);
         let Some(gate) = gate else { continue };
         let Body::Gate(activation) = program.steps[gate].body else { continue };
-        let Some(beta) = shift(program, &producers, step, &program.steps[gate]) else { continue };
+        let Some(beta) = shift(program, &producers, i, &program.steps[gate]) else { continue };
         let (dy, sources) = (program.steps[gate].inputs[0], program.steps[gate].sources.clone());
         let step = &mut program.steps[i];
         if let Body::BatchNormGradient(_, before) = &mut step.body {
@@ -59,17 +59,14 @@ pub(super) fn backward(program: &mut Program) {
     sweep(program, &dead);
 }
 
-/// The shift of the batch norm that `gate` and `step` are the gradients of, if they are of one.
-fn shift(
-    program: &Program,
-    producers: &[Option<usize>],
-    step: &Step,
-    gate: &Step,
-) -> Option<ValueId> {
+/// The shift of the batch norm that `gate` and step `i` are the gradients of, if they are of one.
+fn shift(program: &Program, producers: &[Option<usize>], i: usize, gate: &Step) -> Option<ValueId> {
+    let step = &program.steps[i];
     let Body::BatchNormGradient(attributes, Activation::None) = step.body else { return None };
     let Body::Gate(activation) = gate.body else { return None };
     let features = program.root(*gate.inputs.get(1)?);
-    let forward = &program.steps[producers[features.0]?];
+    let at = producers[features.0]?;
+    let forward = &program.steps[at];
     let same = |a: Option<&ValueId>, b: Option<&ValueId>| match (a, b) {
         (Some(&a), Some(&b)) => is_one(program, a, b),
         _ => false,
@@ -81,7 +78,8 @@ fn shift(
         && same(step.inputs.get(2), forward.inputs.get(1))
         && same(step.inputs.get(3), statistics.get(3))
         && same(step.inputs.get(4), statistics.get(4));
-    of_one.then(|| forward.inputs.get(2).copied()).flatten()
+    let beta = *forward.inputs.get(2)?;
+    (of_one && !program.changes(beta, at, i)).then_some(beta)
 }
 
 /// Whether two values are the same; a constant is a value of its own wherever it is used.

@@ -33,7 +33,11 @@ pub(super) fn backward(program: &mut Program) {
         let steps = &program.steps;
         let mut read = vec![steps[by_filter].inputs[0]];
         read.extend(input.map(|(by_input, _)| steps[by_input].inputs[0]));
-        let early = |value: &ValueId| producers[program.root(*value).0].is_none_or(|at| at < i);
+        let last = input.map_or(by_filter, |(by_input, _)| by_input.max(by_filter));
+        let early = |value: &ValueId| {
+            producers[program.root(*value).0].is_none_or(|at| at < i)
+                && !program.changes(*value, i, last)
+        };
         if !read.iter().all(early) {
             continue;
         }
@@ -75,7 +79,8 @@ pub(super) fn norms(program: &mut Program) {
         let readers: Vec<usize> = (i + 1..program.steps.len())
             .filter(|&at| applies(&program.steps[at].body, &program.steps[at].inputs, y))
             .collect();
-        if readers.is_empty() || readers.len() != uses[y.0] {
+        let Some(&last) = readers.last().filter(|_| readers.len() == uses[y.0]) else { continue };
+        if program.steps[i].inputs.iter().any(|&input| program.changes(input, i, last)) {
             continue;
         }
         let norm = &mut program.steps[i];

@@ -61,8 +61,9 @@ impl Kernel for Forward {
 
     fn scratch_bytes(&self) -> usize {
         let geometry = &self.layer.geometry;
-        let [doubles, floats] = self.op.scratch_len(geometry.images);
-        scratch_bytes([doubles, floats + Before::scratch_len(self.layer.before, geometry)])
+        let before = self.layer.before;
+        let [doubles, floats] = self.op.scratch_len(geometry.images, before.is_some());
+        scratch_bytes([doubles, floats.saturating_add(Before::scratch_len(before, geometry))])
     }
 
     fn multiply_adds(&self) -> u64 {
@@ -72,7 +73,7 @@ impl Kernel for Forward {
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
         let Layer { geometry, before, statistics } = self.layer;
         let images = geometry.images;
-        let [doubles, _] = self.op.scratch_len(images);
+        let [doubles, _] = self.op.scratch_len(images, before.is_some());
         let (moments, floats_of) = split_scratch(call.scratch, doubles)?;
         let factors = Before::scratch_len(before, &geometry);
         let (factors, strips) = floats_of

@@ -126,6 +126,12 @@ struct Layer {
 }
 
 impl Layer {
+    /// Doubles and floats for the parts of a batch.
+    fn parts_len(&self) -> [usize; 2] {
+        let LayerGradient { geometry, before, sums_before, .. } = self.gradient;
+        self.op.scratch_len(geometry.images, before.is_some(), sums_before)
+    }
+
     /// Floats for what is applied to the input: its factors and deviations.
     fn before_len(&self) -> usize {
         let LayerGradient { geometry, before, .. } = self.gradient;
@@ -140,9 +146,8 @@ impl Kernel for Layer {
     }
 
     fn scratch_bytes(&self) -> usize {
-        let geometry = self.gradient.geometry;
         let [doubles, floats] = self.norm.scratch_len();
-        let [sums, parts] = self.op.scratch_len(geometry.images);
+        let [sums, parts] = self.parts_len();
         let before = self.before_len();
         scratch_bytes([
             doubles.saturating_add(sums),
@@ -162,7 +167,7 @@ impl Kernel for Layer {
         let own = self.norm.operands();
         let (dy, output, input) = (floats(inputs[0])?, floats(inputs[1])?, floats(inputs[own])?);
         let filter = if wants_input { floats(inputs[own + 1])? } else { &[] };
-        let [sums, _] = self.op.scratch_len(geometry.images);
+        let [sums, _] = self.parts_len();
         let (sums, scratch) = call.scratch.split_at_mut((8 * sums).min(call.scratch.len()));
         let (sums, _) = split_scratch(sums, sums.len() / 8)?;
         let (gradient, norm, rest) = self.norm.of(inputs, scratch)?;

@@ -1,7 +1,8 @@
 //! The backward step of a layer: a convolution whose output was batch normalised.
 //!
-//! What flows back through batch norm is computed strip by strip and stays in the cache for both
-//! gradients of the convolution, which are all that read it: it is never written to memory.
+//! What flows back through batch norm is computed strip by strip (an image at a time where the
+//! convolution is not pointwise) and stays in the cache for both gradients of the convolution, which
+//! are all that read it: it is never written to memory.
 
 use super::batch_norm::{Task, finish_slopes};
 use super::depthwise_input::{InputRow, turned};
@@ -35,7 +36,7 @@ pub struct LayerGradient {
 pub struct LayerOperands<'a> {
     /// Input of the convolution, `[batch, height, width, channels]`, before what is applied to it.
     pub input: &'a [f32],
-    /// What is applied to it, if anything is; its slopes are not those of this layer.
+    /// What is applied to it, if anything is. The slope of the input is that behind it.
     pub before: Option<Normalization<'a>>,
     /// Its filter; only looked at where the slope of its input is wanted.
     pub filter: &'a [f32],
@@ -112,16 +113,20 @@ impl LayerGradient {
         }
     }
 
-    /// Doubles and floats of scratch that `run` wants for its parts.
-    pub fn scratch_len(&self, batch: usize) -> [usize; 2] {
+    /// Doubles and floats of scratch that `run` wants for its parts: fewer where nothing is applied
+    /// to the input, or where no slopes of that are summed.
+    pub fn scratch_len(&self, batch: usize, before: bool, sums_before: bool) -> [usize; 2] {
         let cut = self.spec.cut(self.output, batch);
-        let before = Normalization::scratch_len(self.spec.input()[2]) / 3;
-        [cut.count * 2 * before, cut.count * self.part_len(&cut)]
+        let wide = Normalization::scratch_len(self.spec.input()[2]) / 3;
+        let sums = if sums_before { 2 * wide } else { 0 };
+        let parts = self.part_len(&cut, before);
+        [cut.count.saturating_mul(sums), cut.count.saturating_mul(parts)]
     }
 
     /// Floats of a part's scratch: sums, a strip of slopes and one of inputs.
-    fn part_len(&self, cut: &Cut) -> usize {
-        self.filter_len() + cut.block * (cut.written + cut.read)
+    fn part_len(&self, cut: &Cut, before: bool) -> usize {
+        let read = if before { cut.read } else { 0 };
+        self.filter_len() + cut.block * (cut.written + read)
     }
 
     /// Computes all slopes of a batch.
@@ -180,7 +185,7 @@ impl LayerGradient {
             _ => return Err(Error::geometry("slopes of a norm that no slope goes back to")),
         };
         let wide = summed.map_or(0, |task| task.wide());
-        let stride = self.part_len(&cut);
+        let stride = self.part_len(&cut, of.before.is_some());
         let parts = &mut scratch.parts[..cut.count * stride];
         let sums = &mut scratch.sums[..cut.count * 2 * wide];
         let dx = dx.as_deref_mut().unwrap_or_default();

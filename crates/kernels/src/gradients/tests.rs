@@ -323,7 +323,7 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
                 slopes: BatchNormSlopes { gamma: &mut gamma_before, beta: &mut shift_before },
             }),
         };
-        let [doubles, floats] = op.scratch_len(batch);
+        let [doubles, floats] = op.scratch_len(batch, before.is_some(), before.is_some());
         let scratch = LayerScratch {
             norm: BatchNormGradientScratch {
                 sums: &mut vec![f64::NAN; sums],
@@ -369,6 +369,7 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
     before.apply(isa, &x, &mut applied);
     let got = on_threads(|pool| on(pool, &x, Some(before), true));
     let (got, summed) = got.split_at(got.len() - 2 * input[2]);
+    let (norm_behind, applied_before) = (norm, applied.clone());
     assert_eq!(got, on(&pool, &applied, None, true), "{what} with an input made on the way");
 
     // Nor do the slopes of the norm before change for being summed where they are written.
@@ -390,8 +391,37 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
     };
     let mut to = BatchNormSlopes { gamma, beta: shift };
     norm.run(isa, &pool, &x, dx, &mut applied, &mut to, scratch).unwrap();
+    // Slopes that are known are as good as those that are summed.
+    let mut of_filter = vec![f32::NAN; w.len()];
+    let known = got[w.len()..][..2 * channels].split_at(channels);
+    let to = LayerSlopes {
+        input: None,
+        filter: &mut of_filter,
+        norm: NormSlopes::Known([known.0, known.1]),
+        before: None,
+    };
+    let [_, floats] = op.scratch_len(batch, false, false);
+    let mut scratch = (vec![f32::NAN; 5 * channels * 16], vec![f32::NAN; floats]);
+    let scratch = LayerScratch {
+        norm: BatchNormGradientScratch { sums: &mut [], factors: &mut scratch.0 },
+        sums: &mut [],
+        parts: &mut scratch.1,
+    };
+    let of =
+        LayerOperands { input: &applied_before, before: None, filter: &[], output: &y, dy: &dy };
+    op.run(&pool, batch, &norm_behind, of, to, scratch).unwrap();
+    assert_eq!(of_filter, got[..w.len()], "{what} with slopes known");
     close(&format!("{what} scale before"), &summed[..input[2]], &slopes[0]);
     close(&format!("{what} shift before"), &summed[input[2]..], &slopes[1]);
+}
+
+#[test]
+fn nothing_has_no_statistics() {
+    let op = Layer::new(Isa::Portable, layer_specs()[1]).unwrap();
+    let [mut mean, mut variance] = [[f32::NAN; 16]; 2];
+    let from = LayerInput { input: &[], before: None, filter: &[0.0; 8 * 16] };
+    let to = LayerOutput { output: &mut [], statistics: Some([&mut mean, &mut variance]) };
+    assert!(op.run(&Pool::single(), 0, from, to, (&mut [], &mut [])).is_err());
 }
 
 /// A layer in one yields what batch norm, the convolution and its statistics yield.
@@ -426,8 +456,8 @@ fn layer_forward(&Case { isa, spec, batch, activation }: &Case) {
     let before = before.unwrap();
     let mut applied = vec![f32::NAN; x.len()];
     before.apply(isa, &x, &mut applied);
-    let on = |pool: &Pool, x: &[f32], before| {
-        let [doubles, floats] = op.scratch_len(batch);
+    let on = |pool: &Pool, x: &[f32], before: Option<Normalization<'_>>| {
+        let [doubles, floats] = op.scratch_len(batch, before.is_some());
         let (mut moments, mut strips) = (vec![f64::NAN; doubles], vec![f32::NAN; floats]);
         let mut y = vec![f32::NAN; len];
         let (mut mean, mut variance) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);

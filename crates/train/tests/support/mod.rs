@@ -34,6 +34,10 @@ impl Golden {
         SafeTensors::read(&self.0, &Limits::default()).unwrap().tensor(name).unwrap()
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        SafeTensors::read(&self.0, &Limits::default()).unwrap().tensor(name).is_ok()
+    }
+
     pub fn reals(&self, name: &str) -> Vec<f64> {
         let tensor = self.tensor(name);
         match (tensor.as_f32(), tensor.as_f64()) {
