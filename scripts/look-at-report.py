@@ -32,7 +32,7 @@ PHOTOS = {"tabby/cat.jpg", "goldfish/cat.jpg", "espresso/coffee.jpg", "goldfish/
 # attribute.
 PROBE = """<script>
 const faults = [];
-addEventListener('error', (e) => faults.push(e.message || `cannot load ${e.target.src}`), true);
+addEventListener('error', (e) => faults.push(e.message || `cannot load ${e.target.src.slice(0, 80)}`), true);
 addEventListener('load', () => {
   const pictures = [...document.images];
   const page = document.documentElement;
