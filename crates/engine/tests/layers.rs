@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mobilenet_engine::{
     Attributes, Graph, NodeId, Plan, PlanOptions, Pool, Session, Shape, TensorId, differentiate,
-    interpret,
+    interpret::interpret,
 };
 use mobilenet_formats::{DType, Tensor};
 use support::network::{constant, integers, noise, op, placeholder};

@@ -181,14 +181,14 @@ pub(super) fn finish_slopes(
     slopes: &mut BatchNormSlopes<'_>,
 ) {
     let channels = inverse_deviation.len();
-    for c in 0..channels {
+    for (c, inverse_deviation) in inverse_deviation.iter().enumerate() {
         let total = |offset: usize| -> f64 {
             let lanes = || (c..wide).step_by(channels);
             let parts = sums.chunks_exact(2 * wide);
             parts.flat_map(|part| lanes().map(move |lane| part[offset + lane])).sum()
         };
         slopes.beta[c] = total(0) as f32;
-        slopes.gamma[c] = (total(wide) * f64::from(inverse_deviation[c])) as f32;
+        slopes.gamma[c] = (total(wide) * f64::from(*inverse_deviation)) as f32;
     }
 }
 

@@ -145,7 +145,7 @@ impl LayerGradient {
         to: LayerSlopes<'_>,
         scratch: LayerScratch<'_>,
     ) -> Result<()> {
-        let LayerSlopes { input: mut dx, filter: slopes, norm: norm_slopes, before } = to;
+        let LayerSlopes { input: dx, filter: slopes, norm: norm_slopes, before } = to;
         let cut = self.spec.cut(self.output, batch);
         assert_eq!(of.input.len(), cut.units * cut.read, "input");
         assert_eq!(of.output.len(), cut.units * cut.written, "output");
@@ -188,7 +188,7 @@ impl LayerGradient {
         let stride = self.part_len(&cut, of.before.is_some());
         let parts = &mut scratch.parts[..cut.count * stride];
         let sums = &mut scratch.sums[..cut.count * 2 * wide];
-        let dx = dx.as_deref_mut().unwrap_or_default();
+        let dx = dx.unwrap_or_default();
         pool.for_each_triple(
             (dx, cut.each * cut.read),
             (&mut *sums, 2 * wide),
