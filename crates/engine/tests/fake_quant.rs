@@ -226,7 +226,7 @@ fn what_is_no_number_is_rounded_as_tensorflow_rounds_it() {
     assert_eq!(bits(floats(&found[0])), [0; 4]);
     assert_eq!(floats(&found[1]), dy);
     // One channel of two without a range.
-    let ends = [[-1.0, 0.0], [1.0, 0.0]].map(|end| Tensor::vector(end.to_vec()));
+    let ends = [[-1.0f32, 0.0], [1.0, 0.0]].map(|end| Tensor::vector(end.to_vec()));
     let channels = "FakeQuantWithMinMaxVarsPerChannel";
     let (x, dy) = ([f32::NAN, f32::NAN, 7.0, f32::INFINITY], [0.25, 0.5, 0.75, 1.0]);
     let found = both_ways(channels, &Attributes::new(), &[2, 2], &x, &dy, &ends);

@@ -114,7 +114,8 @@ const SLIM_ACTIVATIONS: usize = 27;
 /// Ops that only move or name values.
 const PASSING: [&str; 5] = ["Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient"];
 /// Ops that round values to those of 8 bits.
-const ROUNDING: [&str; 2] = ["UniformQuantize", "UniformDequantize"];
+const ROUNDING: [&str; 4] =
+    ["UniformQuantize", "UniformDequantize", "FakeQuantWithMinMaxArgs", "FakeQuantWithMinMaxVars"];
 
 impl Ends {
     fn find(graph: &mut Graph, images: TensorId, network: &Network) -> Result<Ends> {
