@@ -88,11 +88,11 @@ fn batch_statistics_and_moving_averages_agree_with_tensorflow() {
     for threads in [1, 2] {
         let mut session = train(&module, &inputs, &outputs, threads);
         let got = session.call(&[&x]).unwrap();
-        for suffix in ["", "_float64"] {
+        for (suffix, tolerance) in [("", 3.5e-4), ("_float64", 1e-4)] {
             let wanted = reals(&golden.tensor(&format!("logits{suffix}")));
             let worst = difference(&reals(&got[0]), &wanted);
             println!("training logits{suffix}: {worst:.2e}");
-            assert!(worst < 1e-3);
+            assert!(worst < tolerance);
         }
         let sum: f64 = got[1..].iter().map(|loss| reals(loss)[0]).sum();
         let wanted = reals(&golden.tensor("reg_loss_float64"))[0];
@@ -104,7 +104,7 @@ fn batch_statistics_and_moving_averages_agree_with_tensorflow() {
         assert!(worst < 2e-8);
         let worst = worst_average(&session, &golden, "", "#float64");
         println!("moving averages: {worst:.2e}");
-        assert!(worst < 2e-7);
+        assert!(worst < 5e-8);
         assert_eq!(*first.get_or_insert_with(|| got.clone()), got, "{threads} threads");
     }
 }
@@ -119,7 +119,7 @@ fn unfused_batch_norm_agrees_with_tensorflow() {
     session.call(&[&x]).unwrap();
     let worst = worst_average(&session, &golden, "unfused/", "");
     println!("moving averages: {worst:.2e}");
-    assert!(worst < 2e-7);
+    assert!(worst < 5e-8);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn old_variables_and_old_batch_norm_are_trained_alike() {
         session.call(&[&x]).unwrap();
         let worst = worst_average(&session, &golden, "", "#float64");
         println!("{name}, moving averages: {worst:.2e}");
-        assert!(worst < 2e-7);
+        assert!(worst < 5e-8);
     }
 }
 
