@@ -72,9 +72,13 @@ fn photos_that_cannot_be_used_are_told_and_counted() {
     }
     world.write("p/test/dark/torn.bmp", b"BM torn");
     std::os::unix::fs::symlink("nowhere.bmp", world.path("p/train/dark/gone.bmp")).unwrap();
-    for mode in ["head", "full"] {
-        let flags = ["fine-tune", "--data", "p", "--out", mode, "--mode", mode, "--jsonl"];
-        let ran = world.run(&[&flags[..], &SMALL[..]].concat());
+    for mode in ["head", "full", "train"] {
+        let flags: &[&str] = match mode {
+            "train" => &["train"],
+            _ => &["fine-tune", "--mode", mode],
+        };
+        let more = ["--data", "p", "--out", mode, "--jsonl"];
+        let ran = world.run(&[flags, &more[..], &SMALL[..]].concat());
         assert_eq!(ran.status, 0, "{}", ran.stderr);
         for says in ["skipped p/test/dark/torn.bmp", "skipped p/train/dark/gone.bmp"] {
             assert!(ran.stderr.contains(says), "{mode}: {}", ran.stderr);
@@ -82,7 +86,64 @@ fn photos_that_cannot_be_used_are_told_and_counted() {
         assert!(ran.stderr.contains("were skipped: 2"), "{}", ran.stderr);
         let lines = ran.json_lines();
         let result = lines.last().unwrap();
+        assert_eq!(result["event"], "result", "{mode}");
         assert!(result["skipped"] == 2 && result["images"] == 2, "{mode}: {result}");
+        let classes = result["accuracy_by_class"].as_object().unwrap();
+        assert_eq!(classes.keys().collect::<Vec<_>>(), ["dark", "light"], "{mode}");
+    }
+}
+
+/// What is told without a test folder: of the photos that --testing-percentage keeps for the end.
+#[test]
+fn training_tests_with_the_photos_kept_for_it() {
+    let world = world();
+    let run = |out: &str, testing: &str| {
+        let flags = ["train", "--out", out, "--testing-percentage", testing, "--jsonl"];
+        let none = ["--validation-percentage", "0"];
+        let ran = world.run(&[&flags[..], &none[..], &DATA[..], &SMALL[..]].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.json_lines().pop().unwrap()
+    };
+    let (kept, none) = (run("kept", "40"), run("none", "0"));
+    let images = kept["images"].as_u64().unwrap();
+    assert!(kept["event"] == "result" && (1..18).contains(&images), "{kept}");
+    assert!(kept["top1"].is_number() && kept["skipped"] == 0, "{kept}");
+    assert_eq!(none, serde_json::json!({"event": "result", "images": 0, "skipped": 0}));
+}
+
+#[test]
+fn old_flags_that_count_otherwise_are_converted() {
+    let world = world();
+    let run = |out: &str, flags: &str| {
+        let flags = flags.split_whitespace();
+        let all = ["fine-tune", "--out", out, "--jsonl"].into_iter().chain(flags);
+        let all: Vec<&str> = all.chain(DATA).chain(SMALL).collect();
+        world.run(&all)
+    };
+    // Any other setting would be refused.
+    for (out, old, ours) in [
+        ("split", "--validation_split 0.3", "--validation-percentage 30"),
+        ("l2", "--l2_regularizer 0.5", "--l2 1"),
+        ("augmented", "--full --do_data_augmentation", "--full --augment gentle"),
+        ("plain", "--full --do_data_augmentation=false", "--full --augment none"),
+        ("not", "--full --nodo_data_augmentation", "--full --augment none"),
+    ] {
+        let ran = run(out, old);
+        assert_eq!(ran.status, 0, "{old}: {}", ran.stderr);
+        let again = run(out, &format!("{ours} --resume"));
+        assert_eq!(again.status, 0, "{ours}: {}", again.stderr);
+        assert!(again.json_lines().iter().all(|line| line["event"] != "epoch"), "{ours}");
+        let other = run(out, "--full --l2 3 --augment medium --resume");
+        assert!(other.status == 2 && other.stderr.contains("checkpoint"), "{}", other.stderr);
+    }
+    for (flags, says) in [
+        ("--full --l2_regularizer 0.5", "write --l2"),
+        ("--l2_regularizer 0.5 --l2 1", "--l2"),
+        ("--validation_split 20", "leave nothing to train on"),
+        ("--do_data_augmentation --augment none", "--augment"),
+    ] {
+        let ran = run("refused", flags);
+        assert!(ran.status == 2 && ran.stderr.contains(says), "{flags}: {}", ran.stderr);
     }
 }
 
@@ -92,14 +153,19 @@ fn old_flags_mean_what_they_meant() {
     let old = "--image_dir photos --image_dir light.tfrecord --saved_model_dir out --image_size 32 --batch_size 4 \
                --how_many_training_steps 3 --flip_left_right=True --rotation_range 5 --summaries_dir board \
                --do_fine_tuning=false --test_batch_size -1 --validation_batch_size 100 \
-               --final_tensor_name final_result --print_misclassified_test_images \
+               --final_tensor_name final_result --print_misclassified_test_images --set_memory_growth \
                --labels_output_file labels.txt --tflite_output_file out.tflite --jsonl";
     let old: Vec<&str> = old.split_whitespace().collect();
     let ran = world.run(&[&["fine-tune", "--assert_accuracy_at_least", "0"], &old[..]].concat());
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert_eq!(ran.json_lines().iter().filter(|line| line["event"] == "step").count(), 3);
     assert_eq!(std::fs::read_to_string(world.path("labels.txt")).unwrap(), "dark\nlight\n");
-    for ignored in ["--test_batch_size", "--validation_batch_size", "--final_tensor_name"] {
+    for ignored in [
+        "--test_batch_size",
+        "--validation_batch_size",
+        "--final_tensor_name",
+        "--set_memory_growth",
+    ] {
         assert!(ran.stderr.contains(&format!("{ignored} does nothing")), "{}", ran.stderr);
     }
     let classified = world.run(&["classify", "--module", "out.tflite", "a.bmp"]);
@@ -246,7 +312,12 @@ fn killed_runs_resume_to_the_same_bytes() {
     let world = world();
     let flags =
         "--data photos --data light.tfrecord --image-size 32 --batch-size 4 --save-every 0 --quiet";
-    for (command, mode) in [("train", "--epochs 6"), ("fine-tune", "--epochs 3 --mode full")] {
+    for (command, mode) in [
+        ("train", "--epochs 6"),
+        ("fine-tune", "--epochs 3 --mode full"),
+        ("fine-tune", "--epochs 3 --mode last-blocks:2"),
+        ("fine-tune", "--epochs 200 --mode head"),
+    ] {
         let flags: Vec<&str> = flags.split(' ').chain(mode.split(' ')).collect();
         let whole = world.run(&[&[command, "--out", "whole"], &flags[..]].concat());
         assert_eq!(whole.status, 0, "{}", whole.stderr);
@@ -259,13 +330,13 @@ fn killed_runs_resume_to_the_same_bytes() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        assert!(killed > 0, "{command} was done before it could be killed");
+        assert!(killed > 0, "{command} {mode} was done before it could be killed");
         let end = world.run(&resumed);
         assert_eq!(end.status, 0, "{}", end.stderr);
         for file in ["saved_model.pb", "variables/variables.data-00000-of-00001"] {
             let [whole, torn] = ["whole", "torn"]
                 .map(|folder| std::fs::read(world.path(folder).join(file)).unwrap());
-            assert!(whole == torn, "{command}: {file}");
+            assert!(whole == torn, "{command} {mode}: {file}");
         }
         for folder in ["whole", "torn"] {
             std::fs::remove_dir_all(world.path(folder)).unwrap();

@@ -259,8 +259,13 @@ fn loss(module: Module) -> f64 {
 
 /// A module of random values for three classes.
 fn random_module(root: &Path) -> Module {
+    module_of(root, 7)
+}
+
+/// A module of the random values of `seed`, always at the same place.
+fn module_of(root: &Path, seed: u64) -> Module {
     let network = MobilenetV1 { classes: Some(3), ..MobilenetV1::new(0.25, [32, 32]) };
-    let module = network.module(|spec| spec.initial_tensor(7)).unwrap();
+    let module = network.module(|spec| spec.initial_tensor(seed)).unwrap();
     let path = root.join("random.tar");
     fs::write(&path, archive::write(&module.to_files().unwrap(), Compression::None).unwrap())
         .unwrap();
@@ -334,6 +339,55 @@ fn only_the_last_blocks_change() {
     }
     // Kernel and four numbers of batch norm of each layer; kernel and biases of the classifier.
     assert_eq!(counts, [5 * 23, 5 * 4 + 2]);
+}
+
+/// Frozen by patterns or by the mode, the first blocks run the same: folded, and with their moving
+/// averages, which are not those of a batch here.
+#[test]
+fn blocks_that_are_frozen_from_the_first_on_run_as_at_inference() {
+    let scratch = Scratch::new("prefix");
+    data(&scratch.0, 12);
+    let values = |mode: Mode, name: &str, freeze: &str| {
+        let mut options = tuning(&scratch.0, name, mode);
+        options.freeze = freeze.split_whitespace().map(str::to_owned).collect();
+        let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+        let file = "variables/variables.data-00000-of-00001";
+        (fs::read(options.job.out.join(file)).unwrap(), tuned.outcome)
+    };
+    let (last, _) = values(Mode::LastBlocks(2), "last", "");
+    let blocks = "*/Conv2d_0/* */Conv2d_?_* */Conv2d_1[01]_*";
+    let (frozen, outcome) = values(Mode::Full, "frozen", blocks);
+    assert!(frozen == last, "other values than with the last two blocks");
+    let settings = Checkpoint::load(&outcome.folder).unwrap().settings;
+    assert!(settings["layers folded up to"].contains("Conv2d_11_pointwise"), "{settings:?}");
+    // Where not all before it is frozen, a layer sees its batch.
+    let (other, _) = values(Mode::Full, "other", "*/Conv2d_?_* */Conv2d_1[01]_*");
+    assert!(other != last);
+    // Nothing but the classifier is left.
+    let (head, outcome) = values(Mode::LastBlocks(2), "head", "*/Conv2d_0/* */Conv2d_*wise/*");
+    assert!(head != last);
+    let trained = Checkpoint::load(&outcome.folder).unwrap().slots;
+    assert!(trained.iter().all(|(name, _)| name.contains("/Logits/")) && trained.len() == 2);
+}
+
+#[test]
+fn a_run_goes_on_with_the_module_it_began_with_alone() {
+    let scratch = Scratch::new("module");
+    data(&scratch.0, 12);
+    let mut options = tuning(&scratch.0, "out", Mode::LastBlocks(1));
+    let stopped = options.train(&mut |event| match event {
+        Event::Stepped { step: 2, .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(stopped.unwrap().outcome.interrupted);
+    options.job.resume = true;
+    // Another module under the same name.
+    options.module = module_of(&scratch.0, 8);
+    let error = options.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+    assert!(error.contains("a module of digest"), "{error}");
+    options.module = module_of(&scratch.0, 7);
+    let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(tuned.module.is_some());
 }
 
 #[test]

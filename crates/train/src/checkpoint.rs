@@ -79,6 +79,10 @@ pub struct Progress {
 /// Settings by name: a run goes on only under those it began with.
 pub type Settings = BTreeMap<String, String>;
 
+/// The setting that tells the module a run began with by its values. Checkpoints of versions that
+/// did not look hold none, and go on.
+pub const MODULE_DIGEST: &str = "a module of digest";
+
 /// Everything that decides how a run goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -291,14 +295,17 @@ impl Checkpoint {
         let mut keys: Vec<&String> = self.settings.keys().chain(settings.keys()).collect();
         keys.sort_unstable();
         keys.dedup();
-        let differs = keys.into_iter().find(|key| self.settings.get(*key) != settings.get(*key));
+        let unknown = |key: &str| key == MODULE_DIGEST && !self.settings.contains_key(key);
+        let differs =
+            |key: &&String| self.settings.get(*key) != settings.get(*key) && !unknown(key);
+        let differs = keys.into_iter().find(differs);
         let Some(key) = differs else { return Ok(()) };
         let say = |value: Option<&String>| value.map_or("nothing", String::as_str).to_owned();
         Err(Error::new(
             ErrorKind::Checkpoint,
             format!(
-                "the checkpoint was made with {key} {}, this run has {}; resume with the flags the \
-                 run began with, or choose another folder",
+                "the checkpoint was made with {key} {}, this run has {}; resume with the flags and the \
+                 module the run began with, or choose another folder",
                 say(self.settings.get(key)),
                 say(settings.get(key))
             ),
@@ -383,5 +390,13 @@ mod tests {
         let text = checkpoint(1).check_settings(&other).unwrap_err().to_string();
         assert!(text.contains("seed 1, this run has 2"), "{text}");
         assert!(checkpoint(1).check_settings(&checkpoint(1).settings).is_ok());
+        let of = |digest: &str| {
+            let mut checkpoint = checkpoint(1);
+            checkpoint.settings.insert(MODULE_DIGEST.to_owned(), digest.to_owned());
+            checkpoint
+        };
+        assert!(checkpoint(1).check_settings(&of("ab").settings).is_ok(), "it knows no digest");
+        let text = of("ab").check_settings(&of("cd").settings).unwrap_err().to_string();
+        assert!(text.contains("a module of digest ab, this run has cd"), "{text}");
     }
 }

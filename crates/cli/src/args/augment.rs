@@ -11,7 +11,7 @@ use super::{one_of, value};
 pub(crate) struct AugmentArgs {
     /// What is done to training images; the flags below change single parts of it
     #[arg(long, value_name = "NAME", value_parser = one_of::<String>(AUGMENTATIONS.iter().map(|a| value(a.0, a.1))))]
-    augment: Option<String>,
+    pub(crate) augment: Option<String>,
 
     /// Least share of an image's area in a random crop, above 0; 1 for the whole image
     #[arg(long, value_name = "X")]

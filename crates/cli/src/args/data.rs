@@ -31,7 +31,7 @@ pub(crate) struct DataArgs {
 
     /// Percentage of undivided photos to validate with
     #[arg(long, value_name = "P", default_value_t = 10.0, alias = "validation_percentage")]
-    validation_percentage: f64,
+    pub(crate) validation_percentage: f64,
 
     /// Percentage of undivided photos to test with at the end
     #[arg(long, value_name = "P", alias = "testing_percentage")]

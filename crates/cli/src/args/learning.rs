@@ -1,10 +1,13 @@
 //! How a network learns: a named recipe, and flags that change single numbers of it.
 
 use clap::Args;
-use mobilenet::training::{ClassWeights, OPTIMIZERS, RECIPES, Recipe, recipe};
+use mobilenet::training::{ClassWeights, OPTIMIZERS, RECIPES, Recipe, optimizer, recipe};
 
 use super::{AugmentArgs, ScheduleArgs, one_of, value};
 use crate::failure::Failure;
+
+/// The batch size that optimisers' own learning rates are for.
+const OPTIMIZERS_BATCH: f64 = 32.0;
 
 /// How a network learns.
 #[derive(Args, Debug)]
@@ -27,7 +30,8 @@ pub(crate) struct LearningArgs {
     #[arg(long, value_name = "N", alias = "batch_size", alias = "train_batch_size")]
     batch_size: Option<usize>,
 
-    /// Highest learning rate [default: the recipe's, in proportion to the batch]
+    /// Highest learning rate [default: the recipe's, in proportion to the batch; with an --optimizer
+    /// of another family, that one's own]
     #[arg(long, value_name = "X", alias = "learning_rate")]
     learning_rate: Option<f64>,
 
@@ -38,7 +42,8 @@ pub(crate) struct LearningArgs {
     #[command(flatten)]
     schedule: ScheduleArgs,
 
-    /// How a gradient moves a variable [default: the recipe's]
+    /// How a gradient moves a variable: sgd, momentum and nesterov are one family [default: the
+    /// recipe's]
     #[arg(long, value_name = "NAME", value_parser = one_of::<String>(OPTIMIZERS.iter().map(|o| value(o.name, o.help))))]
     optimizer: Option<String>,
 
@@ -58,7 +63,7 @@ pub(crate) struct LearningArgs {
 
     /// L2 regularisation of the kernels, in the loss
     #[arg(long, value_name = "X")]
-    l2: Option<f32>,
+    pub(crate) l2: Option<f32>,
 
     /// Decoupled weight decay of the kernels, as in AdamW
     #[arg(long, value_name = "X")]
@@ -107,7 +112,7 @@ pub(crate) struct LearningArgs {
     pub(crate) find_learning_rate: bool,
 
     #[command(flatten)]
-    augment: AugmentArgs,
+    pub(crate) augment: AugmentArgs,
 }
 
 impl LearningArgs {
@@ -119,7 +124,7 @@ impl LearningArgs {
             recipe.batch_size = batch_size;
         }
         if let Some(name) = &self.optimizer {
-            self.choose_optimizer(&mut recipe, name);
+            choose_optimizer(&mut recipe, name);
         }
         self.schedule.apply(&mut recipe)?;
         set(&mut recipe.epochs, self.epochs);
@@ -135,21 +140,55 @@ impl LearningArgs {
         self.augment.apply(&mut recipe);
         Ok(recipe)
     }
+}
 
-    /// Another optimiser wants another learning rate: its own, for batches of 32.
-    fn choose_optimizer(&self, recipe: &mut Recipe, name: &str) {
-        if name == recipe.optimizer {
-            return;
-        }
-        name.clone_into(&mut recipe.optimizer);
-        if let Some(entry) = OPTIMIZERS.iter().find(|entry| entry.name == name) {
-            recipe.learning_rate = f64::from(entry.learning_rate);
-        }
+/// An optimiser of another family wants another learning rate: its own, in proportion to the batch.
+fn choose_optimizer(recipe: &mut Recipe, name: &str) {
+    let before = optimizer(&recipe.optimizer);
+    name.clone_into(&mut recipe.optimizer);
+    let Some(entry) = optimizer(name) else { return };
+    if before.is_none_or(|before| before.family != entry.family) {
+        let batches = recipe.batch_size as f64 / OPTIMIZERS_BATCH;
+        recipe.learning_rate = f64::from(entry.learning_rate) * batches;
     }
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        learning: LearningArgs,
+    }
+
+    #[test]
+    fn an_optimiser_of_the_same_family_keeps_the_rate_and_others_bring_their_own() {
+        for (flags, recipe, rate) in [
+            ("", "modern", 0.1),
+            ("--optimizer momentum", "modern", 0.1),
+            ("--optimizer sgd --batch-size 64", "modern", 0.05),
+            ("--optimizer rmsprop", "slim", 0.045),
+            ("--optimizer adamw", "modern", 0.004),
+            ("--optimizer adamw --batch-size 16", "modern", 0.0005),
+            ("--optimizer adamw --learning-rate 0.3", "modern", 0.3),
+            ("--optimizer nesterov", "slim", 0.01),
+            ("--optimizer momentum", "head", 0.01),
+            ("--optimizer adamw", "head", 0.001),
+        ] {
+            let line = Line::try_parse_from(["x"].into_iter().chain(flags.split_whitespace()));
+            let found = line.unwrap().learning.recipe(recipe).unwrap();
+            let near = (found.learning_rate / rate - 1.0).abs() < 1e-6;
+            assert!(near, "{recipe} {flags}: {}", found.learning_rate);
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! `mobilenet fine-tune`: a module's backbone and a new classifier on a folder of photos, to a
 //! module; how good it is, class by class, at the end.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,15 +9,13 @@ use mobilenet::Module;
 use mobilenet::export::tflite::WeightType;
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
-    AugmentChanges, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range, Score,
-    Tuned,
+    AugmentChanges, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range,
 };
-use serde_json::json;
 
 use super::train::{learning_rates, stopped};
 use crate::args::{DataArgs, HubArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
-use crate::output::WholeFile;
+use crate::output::{Against, WholeFile};
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -62,6 +59,9 @@ pub(crate) struct FineTune {
 
     /// Let variables whose names match keep their values; * is any text, ? any character; may be
     /// given several times
+    ///
+    /// Blocks frozen as a whole, from the first on, run as at inference, as with --mode last-blocks:N;
+    /// any other frozen layer normalises by its batch.
     #[arg(long, value_name = "GLOB")]
     freeze: Vec<String>,
 
@@ -124,6 +124,31 @@ struct OldArgs {
     #[arg(conflicts_with_all = ["do_fine_tuning", "full", "mode", "last_blocks"])]
     nodo_fine_tuning: bool,
 
+    /// Share of the photos to validate with: --validation-percentage, divided by 100
+    #[arg(long = "validation_split", hide = true, conflicts_with = "validation_percentage")]
+    validation_split: Option<f64>,
+
+    /// Factor on the squared norm of the classifier's kernel: half of --l2
+    #[arg(long = "l2_regularizer", hide = true, conflicts_with_all = ["l2", "quantization_aware"])]
+    l2_regularizer: Option<f32>,
+
+    /// Change the photos at random, or not: --augment gentle, or none
+    #[arg(long = "do_data_augmentation", alias = "do-data-augmentation", hide = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), conflicts_with = "augment")]
+    do_data_augmentation: Option<bool>,
+
+    /// Do not change the photos
+    #[arg(long = "nodo_data_augmentation", hide = true)]
+    #[arg(conflicts_with_all = ["do_data_augmentation", "augment"])]
+    nodo_data_augmentation: bool,
+
+    /// Does nothing
+    #[arg(long = "set_memory_growth", hide = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    set_memory_growth: Option<bool>,
+
     /// Does nothing
     #[arg(long = "test_batch_size", hide = true, allow_negative_numbers = true)]
     test_batch_size: Option<i64>,
@@ -148,6 +173,11 @@ impl OldArgs {
     fn tell_ignored(&self) {
         let sizes = "all photos are looked at, and how many at a time changes no accuracy";
         let ignored = [
+            (
+                self.set_memory_growth.is_some(),
+                "--set_memory_growth",
+                "it is about the memory of graphics cards, which are not used",
+            ),
             (self.test_batch_size.is_some(), "--test_batch_size", sizes),
             (self.validation_batch_size.is_some(), "--validation_batch_size", sizes),
             (
@@ -168,19 +198,14 @@ impl OldArgs {
 }
 
 impl FineTune {
-    pub(crate) fn run(self) -> Outcome {
+    pub(crate) fn run(mut self) -> Outcome {
         self.old.tell_ignored();
+        self.convert_old()?;
         // Made first: what cannot be written is not found out after all the training.
         let labels_file = self.labels_output_file.as_deref().map(WholeFile::create).transpose()?;
         let tflite_file = self.tflite_output_file.as_deref().map(WholeFile::create).transpose()?;
         let mut log = self.log.start();
-        let mut skipped = BTreeSet::new();
-        let mut hear = |event: &Event<'_>| {
-            if let Event::Skipped { source, .. } = event {
-                skipped.insert((*source).to_owned());
-            }
-            log.hear(event)
-        };
+        let mut hear = |event: &Event<'_>| log.hear(event);
         let result = if self.quantization_aware {
             let (module, job) = self.job("quantization-aware")?;
             QuantizationAwareOptions::new(job, module).train(&mut hear)
@@ -192,10 +217,8 @@ impl FineTune {
             }
             options.train(&mut hear)
         };
-        log.finish()?;
+        let skipped = log.finish()?;
         let tuned = result?;
-        // A run that was resumed told of some in an earlier sitting.
-        skipped.extend(tuned.outcome.progress.skipped.keys().cloned());
         let Some(folder) = &tuned.module else {
             let step = tuned.outcome.progress.step;
             if step == 0 && !self.quantization_aware {
@@ -210,15 +233,8 @@ impl FineTune {
             let module = self.hub.options().load(&folder.to_string_lossy())?;
             file.write(&tflite(&module)?)?;
         }
-        if let Some(score) = &tuned.test {
-            self.tell(&tuned, score, skipped.len())?;
-        }
-        if !skipped.is_empty() {
-            terminal::note(format_args!(
-                "photos that could not be used and were skipped: {}",
-                skipped.len()
-            ));
-        }
+        let against = if self.quantization_aware { Against::Floats } else { Against::Labels };
+        crate::output::trained(&tuned, skipped, against, self.log.jsonl)?;
         terminal::note(format_args!("the module is in {}", folder.display()));
         let reached = tuned.test.as_ref().map_or(0.0, |score| score.evaluation.top_1());
         match self.assert_accuracy_at_least {
@@ -228,6 +244,27 @@ impl FineTune {
             }
             _ => Ok(Status::Good),
         }
+    }
+
+    /// Sets our flags as the old ones say that count otherwise.
+    fn convert_old(&mut self) -> Result<(), Failure> {
+        if let Some(fraction) = self.old.validation_split {
+            self.data.validation_percentage = 100.0 * fraction;
+        }
+        let old = &self.old;
+        if let Some(wanted) = old.do_data_augmentation.or(old.nodo_data_augmentation.then_some(false)) {
+            let name = if wanted { "gentle" } else { "none" };
+            self.learning.augment.augment = Some(name.to_owned());
+        }
+        if let Some(factor) = self.old.l2_regularizer {
+            if self.mode()? != Mode::Head {
+                let message = "--l2_regularizer counts the classifier's kernel alone; where more \
+                    learns, --l2 counts every kernel: write --l2 with twice the number if that will do";
+                return Err(Failure::new(message));
+            }
+            self.learning.l2 = Some(2.0 * factor);
+        }
+        Ok(())
     }
 
     fn mode(&self) -> Result<Mode, Failure> {
@@ -272,49 +309,6 @@ impl FineTune {
         };
         let job = self.data.job(&self.learning, (&self.hub, &self.run), size, recipe, 10.0)?;
         Ok((module, job))
-    }
-
-    /// Accuracy, overall and by class, and how many photos were skipped.
-    fn tell(&self, tuned: &Tuned, score: &Score, skipped: usize) -> Result<(), Failure> {
-        let (top_1, top_5) = (score.evaluation.top_1(), score.evaluation.top_5());
-        if self.quantization_aware {
-            let count = score.evaluation.count();
-            if self.log.jsonl {
-                let object = json!({"event": "result", "images": count, "agreement": top_1, "loss": score.loss, "skipped": skipped});
-                return crate::output::print_line(&object);
-            }
-            let text = format!(
-                "rounded, it answers {:.2}% of {count} images it has not learned from as in floats\n",
-                100.0 * top_1
-            );
-            return crate::output::print_text(&text);
-        }
-        let classes = score.evaluation.confusion().per_class();
-        if self.log.jsonl {
-            let by_class: serde_json::Map<_, _> = tuned
-                .labels
-                .iter()
-                .zip(&classes)
-                .map(|(label, class)| (label.clone(), json!(class.recall)))
-                .collect();
-            let object = json!({"event": "result", "images": score.evaluation.count(), "top1": top_1, "top5": top_5, "loss": score.loss, "skipped": skipped, "accuracy_by_class": by_class});
-            return crate::output::print_line(&object);
-        }
-        let mut text = format!(
-            "{} images it has not learned from: top-1 {:.2}%, top-5 {:.2}%\n",
-            score.evaluation.count(),
-            100.0 * top_1,
-            100.0 * top_5
-        );
-        for (label, class) in tuned.labels.iter().zip(&classes) {
-            text += &format!(
-                "{:6.1}% of {:4}  {}\n",
-                100.0 * class.recall,
-                class.support,
-                terminal::printable(label)
-            );
-        }
-        crate::output::print_text(&text)
     }
 }
 

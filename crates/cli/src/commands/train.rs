@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::args::{DataArgs, HubArgs, LearningArgs, LogArgs, RunArgs};
 use crate::failure::{Failure, Outcome, Status};
-use crate::output::{TrainingLog, print_line, print_text};
+use crate::output::{Against, TrainingLog, print_line, print_text};
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -70,11 +70,12 @@ impl Train {
             return learning_rates(curve, log, self.log.jsonl);
         }
         let result = options.train(&mut |event| log.hear(event));
-        log.finish()?;
+        let skipped = log.finish()?;
         let trained = result?;
-        let Some(folder) = trained.module else {
+        let Some(folder) = &trained.module else {
             return Ok(stopped(trained.outcome.progress.step));
         };
+        crate::output::trained(&trained, skipped, Against::Labels, self.log.jsonl)?;
         terminal::note(format_args!("the module is in {}", folder.display()));
         Ok(Status::Good)
     }

@@ -5,12 +5,14 @@ mod csv;
 pub(crate) mod evaluation;
 mod json;
 mod text;
+mod trained;
 mod training;
 pub(crate) mod vectors;
 mod whole;
 
 pub(crate) use whole::WholeFile;
 
+pub(crate) use trained::{Against, trained};
 pub(crate) use training::{TrainingLog, learning_rates, print_line, print_text};
 
 use std::io::{self, BufWriter, StdoutLock, Write};

@@ -1,6 +1,7 @@
 //! What a training run says while it goes on: a bar and a line for each epoch on stderr, one
 //! JSON object for each step and epoch on stdout, event files for TensorBoard.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -43,6 +44,8 @@ pub(crate) struct TrainingLog {
     first: u64,
     /// Smoothed loss and accuracy.
     smooth: Option<(f64, f64)>,
+    /// Photos that could not be used.
+    skipped: BTreeSet<String>,
     broken: Option<Failure>,
 }
 
@@ -60,6 +63,7 @@ impl TrainingLog {
             began: Instant::now(),
             first: 0,
             smooth: None,
+            skipped: BTreeSet::new(),
             broken: None,
         }
     }
@@ -85,13 +89,13 @@ impl TrainingLog {
         self.interrupt.pressed()
     }
 
-    /// Takes the bar away.
-    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+    /// Takes the bar away; the photos that could not be used.
+    pub(crate) fn finish(mut self) -> Result<BTreeSet<String>, Failure> {
         self.end_preparing();
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
-        self.broken.map_or(Ok(()), Err)
+        self.broken.map_or(Ok(self.skipped), Err)
     }
 
     fn tell(&mut self, event: &Event<'_>) -> Result<(), Failure> {
@@ -136,6 +140,7 @@ impl TrainingLog {
                 self.line(&object)
             }
             Event::Skipped { source, reason } => {
+                self.skipped.insert((*source).to_owned());
                 self.beside(|| terminal::warning(format_args!("skipped {source}: {reason}")));
                 self.line(&json!({"event": "skipped", "path": source, "reason": reason}))
             }

@@ -7,17 +7,17 @@ use std::str::FromStr;
 
 use mobilenet_formats::Tensor;
 use mobilenet_formats::tensorflow::HubModule;
-use mobilenet_train::checkpoint::{Checkpoint, Progress};
+use mobilenet_train::checkpoint::{Checkpoint, MODULE_DIGEST};
 use mobilenet_train::dataset::{Dataset, Listing, Sample};
 use mobilenet_train::range_test::{Curve, Range};
-use mobilenet_train::run::{Event, Features, Network, Outcome, Run};
-use mobilenet_train::validation::Score;
+use mobilenet_train::run::{Event, Features, Network, Run};
 
-use super::cut::{BLOCKS, Cut};
+use super::cut::{BLOCKS, CLASSIFIER, Cut};
 use super::features::{self, FeatureCache, Hash};
 use super::job::Job;
 use super::preparing::{Tally, Watch, skipped};
 use super::recipe::recipe;
+use super::trained::{self, Trained};
 use super::{export, freeze, network};
 use crate::builder::MobilenetV1;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,6 +35,17 @@ pub enum Mode {
     LastBlocks(usize),
     /// Everything.
     Full,
+}
+
+impl Mode {
+    /// The first block that learns.
+    fn first(self) -> usize {
+        match self {
+            Self::Head => CLASSIFIER,
+            Self::LastBlocks(blocks) => CLASSIFIER - blocks.clamp(1, BLOCKS),
+            Self::Full => 0,
+        }
+    }
 }
 
 impl FromStr for Mode {
@@ -79,8 +90,10 @@ pub struct FineTuneOptions {
     pub module: Module,
     /// Which part learns.
     pub mode: Mode,
-    /// Patterns (`*`, `?`) of the names of variables that keep their values. Where more than the
-    /// classifier learns, a new classifier is still trained alone first.
+    /// Patterns (`*`, `?`) of the names of variables that keep their values. The first blocks, up to
+    /// one of which something learns, run folded with their moving averages, as at inference; a
+    /// frozen layer after that normalises by its batch, as all that learns does. Where more than
+    /// the classifier learns, a new classifier is still trained alone first.
     pub freeze: Vec<String>,
     /// Where features are kept; `None`: beside the checkpoints.
     pub feature_cache: Option<PathBuf>,
@@ -92,29 +105,6 @@ struct Learning<'a> {
     job: &'a Job,
     features: Option<&'a Features>,
     data: &'a Data,
-}
-
-/// A finished or interrupted run.
-#[derive(Clone, Debug)]
-pub struct Tuned {
-    /// How it went.
-    pub outcome: Outcome,
-    /// The module's folder; `None` if the run was interrupted.
-    pub module: Option<PathBuf>,
-    /// Names of the classes.
-    pub labels: Vec<String>,
-    /// What the finished module makes of the test images, or of the validation images where
-    /// there are none; `None` without either, and after an interruption.
-    pub test: Option<Score>,
-}
-
-impl Tuned {
-    /// A run that was stopped before its first step; checkpoints would be in `folder`.
-    pub(super) fn stopped(folder: PathBuf, labels: Vec<String>) -> Self {
-        let (values, progress) = (BTreeMap::new(), Progress::default());
-        let outcome = Outcome { values, progress, interrupted: true, folder };
-        Self { outcome, module: None, labels, test: None }
-    }
 }
 
 /// The photos.
@@ -148,21 +138,21 @@ impl FineTuneOptions {
     /// If the module is no MobileNet V1, data or settings cannot be used, a loss is no longer a
     /// number, there is a checkpoint where none was expected (or a damaged one to resume), or a file
     /// cannot be written.
-    pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
+    pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Trained> {
         let job = &self.job;
         let Ready { data, mut module, prepared } = self.ready(watch)?;
         let Some(Prepared { network, features }) = prepared else {
-            return Ok(Tuned::stopped(job.work(), data.labels));
+            return Ok(Trained::stopped(job.work(), data.labels));
         };
         let learning = Learning { job, features: features.as_ref(), data: &data };
         let outcome = self.with_run(network, learning, |run| run.train(&data.dataset, watch))?;
         let Data { dataset, labels, .. } = data;
         if outcome.interrupted {
-            return Ok(Tuned { outcome, module: None, labels, test: None });
+            return Ok(Trained::interrupted(outcome, labels));
         }
         export::finish(&mut module, &outcome.values, &labels, job)?;
-        let test = self.test(&module, &dataset, watch)?;
-        Ok(Tuned { outcome, module: Some(job.out.clone()), labels, test })
+        let test = trained::test(job, &module, &dataset, watch)?;
+        Ok(Trained { outcome, module: Some(job.out.clone()), labels, test })
     }
 
     /// Tries learning rates from low to high; nothing is kept of it but features. The curve is empty
@@ -224,8 +214,8 @@ impl FineTuneOptions {
             return Ok(None);
         }
         let mut network = network::of(module)?;
-        if let Mode::LastBlocks(blocks) = self.mode {
-            let cut = Cut::before_blocks(blocks);
+        let frozen = freeze::first_learning(&self.freeze, &network.training.trainable)?;
+        if let Some(cut) = Cut::before(self.mode.first().max(frozen)) {
             network.frozen = Some(cut.frozen(&network));
             cut.apply(&mut network);
         }
@@ -355,6 +345,14 @@ impl FineTuneOptions {
         if !self.freeze.is_empty() {
             settings.insert("freeze".to_owned(), self.freeze.join(" "));
         }
+        settings.insert(MODULE_DIGEST.to_owned(), backbone_key(&network, ""));
+        let folded = network.frozen.as_ref().map(|part| part.logits.as_str());
+        let usual = Cut::before(self.mode.first());
+        if let Some(folded) =
+            folded.filter(|folded| usual.is_none_or(|cut| cut.tensor() != *folded))
+        {
+            settings.insert("layers folded up to".to_owned(), folded.to_owned());
+        }
         let run = Run {
             network,
             options: job.run_options(dataset, labels)?,
@@ -378,9 +376,7 @@ impl FineTuneOptions {
         dataset: &mut Dataset,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Features>> {
-        let backbone = network.variables.iter().filter(|(name, _)| !name.contains("/Logits/"));
-        let values = backbone.map(|(name, value)| (name.as_str(), &**value));
-        let key = features::key(values, &self.job.preprocessing().to_string());
+        let key = backbone_key(network, &self.job.preprocessing().to_string());
         let folder = self.feature_cache.clone().unwrap_or_else(|| self.job.work());
         let last = network.variables.get("MobilenetV1/Logits/Conv2d_1c_1x1/weights");
         let len = last.and_then(|weights| weights.shape().get(2).copied()).unwrap_or(0);
@@ -435,32 +431,12 @@ impl FineTuneOptions {
         }
         Ok(tally.flow())
     }
+}
 
-    /// How good the finished module is on images it has not seen.
-    fn test(
-        &self,
-        module: &HubModule,
-        dataset: &Dataset,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Score>> {
-        let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
-        if samples.is_empty() {
-            return Ok(None);
-        }
-        let network = network::of(module)?;
-        let read = |name: &str| network::lookup(&network.variables, name);
-        let classes = dataset.classes.len();
-        let score = self
-            .job
-            .on_pictures(samples, |trial| network.inference.score(&read, classes, trial))?;
-        // Validation images were told of before.
-        for (index, reason) in &score.failures {
-            if let Some(sample) = dataset.test.get(*index) {
-                skipped(sample, reason, watch);
-            }
-        }
-        Ok(Some(score))
-    }
+/// Names what all but the classifier makes of photos that are prepared as `words` say.
+fn backbone_key(network: &Network, words: &str) -> String {
+    let backbone = network.variables.iter().filter(|(name, _)| !name.contains("/Logits/"));
+    features::key(backbone.map(|(name, value)| (name.as_str(), &**value)), words)
 }
 
 fn no_backbone(name: &str) -> Error {

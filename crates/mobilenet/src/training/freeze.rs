@@ -4,6 +4,7 @@
 use glob::Pattern;
 use mobilenet_train::run::Network;
 
+use super::cut::{CLASSIFIER, block};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Variables that an error names.
@@ -21,6 +22,15 @@ pub(super) fn check(patterns: &[String], names: &[&str]) -> Result<()> {
         some.join(", ")
     );
     Err(Error::new(ErrorKind::Training, message))
+}
+
+/// The first block of which something learns, of all that is `trainable`; [`CLASSIFIER`] where no
+/// block does. Those before it are frozen as a whole.
+pub(super) fn first_learning(patterns: &[String], trainable: &[String]) -> Result<usize> {
+    let patterns = parse(patterns)?;
+    let learns = |name: &&String| !patterns.iter().any(|pattern| pattern.matches(name));
+    let blocks = trainable.iter().filter(learns).filter_map(|name| block(name));
+    Ok(blocks.min().unwrap_or(CLASSIFIER))
 }
 
 /// Lets what matches keep its value; the moving averages of a layer of which nothing learns any
@@ -76,6 +86,24 @@ mod tests {
             assert_eq!(patterns[0].matches(name), fits, "{pattern}");
         }
         assert!(parse(&["[".to_owned()]).unwrap_err().to_string().contains("\"[\""));
+    }
+
+    #[test]
+    fn blocks_before_the_first_that_learns_are_frozen_as_a_whole() {
+        let layers = ["Conv2d_0", "Conv2d_1_depthwise", "Conv2d_1_pointwise", "Conv2d_2_depthwise"];
+        let names = layers.map(|layer| format!("MobilenetV1/{layer}/BatchNorm/gamma"));
+        let names = [&names[..], &["MobilenetV1/Logits/Conv2d_1c_1x1/weights".to_owned()]].concat();
+        for (patterns, first) in [
+            ("", 0),
+            ("*/Conv2d_1_*", 0),
+            ("*/Conv2d_0/* */Conv2d_1_depthwise/*", 1),
+            ("*/Conv2d_0/* */Conv2d_1_*", 2),
+            ("*/Conv2d_?/* */Conv2d_?_*", CLASSIFIER),
+            ("*", CLASSIFIER),
+        ] {
+            let patterns: Vec<String> = patterns.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(first_learning(&patterns, &names).unwrap(), first, "{patterns:?}");
+        }
     }
 
     #[test]

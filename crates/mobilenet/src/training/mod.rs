@@ -18,14 +18,16 @@ mod quantization_aware;
 mod recipe;
 mod scratch;
 mod teacher;
+mod trained;
 
 pub use class_weights::ClassWeights;
-pub use fine_tune::{FineTuneOptions, Mode, Tuned};
+pub use fine_tune::{FineTuneOptions, Mode};
 pub use job::Job;
 pub use quantization_aware::QuantizationAwareOptions;
 pub use recipe::{AUGMENTATIONS, AugmentChanges, Named, RECIPES, Recipe, augmentation, recipe};
-pub use scratch::{TrainOptions, Trained};
+pub use scratch::TrainOptions;
 pub use teacher::Distillation;
+pub use trained::Trained;
 
 pub use mobilenet_train::batches::Blend;
 pub use mobilenet_train::checkpoint::{Checkpoint, Epoch, Progress};

@@ -16,11 +16,11 @@ use mobilenet_train::run::{Event, Network, Run};
 use mobilenet_train::trainer::TrainingGraph;
 use mobilenet_train::validation::{Inference, Score};
 
-use super::fine_tune::Tuned;
 use super::job::Job;
 use super::preparing::{Tally, Watch, skipped};
 use super::recipe::Recipe;
 use super::teacher::{Distillation, Teacher};
+use super::trained::Trained;
 use super::{export, network};
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::{Bare, hub_model};
@@ -72,7 +72,7 @@ impl QuantizationAwareOptions {
     /// If the module does not classify, has ops that cannot be rounded or ranges already, data or
     /// settings cannot be used (L2 regularisation, dropout and label smoothing cannot), a loss is no longer a number, there is a checkpoint where none was
     /// expected (or a damaged one to resume), or a file cannot be written.
-    pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Tuned> {
+    pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Trained> {
         let job = &self.job;
         job.check()?;
         check(&job.recipe)?;
@@ -102,7 +102,7 @@ impl QuantizationAwareOptions {
         for samples in [train, validation, test] {
             self.answer(&floats, samples, &mut tally, watch)?;
             if tally.flow().is_break() {
-                return Ok(Tuned::stopped(job.work(), labels));
+                return Ok(Trained::stopped(job.work(), labels));
             }
         }
         dataset.classes.clone_from(&labels);
@@ -125,14 +125,14 @@ impl QuantizationAwareOptions {
         };
         let outcome = run.train(&dataset, watch)?;
         if outcome.interrupted {
-            return Ok(Tuned { outcome, module: None, labels, test: None });
+            return Ok(Trained::interrupted(outcome, labels));
         }
         let test = self.test(&rounded, &outcome.values, width, &dataset)?;
         let values =
             outcome.values.iter().map(|(name, value)| (name.clone(), value.clone().into()));
         let learnt = simulate(Some(&values.collect()))?;
         self.write(learnt, width, &bare)?;
-        Ok(Tuned { outcome, module: Some(job.out.clone()), labels, test })
+        Ok(Trained { outcome, module: Some(job.out.clone()), labels, test })
     }
 
     /// Some of the training photos as the network sees them.

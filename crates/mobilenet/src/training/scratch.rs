@@ -1,14 +1,14 @@
 //! Training from random values: a data set and a recipe become a module.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_train::dataset::{Dataset, Listing};
 use mobilenet_train::range_test::{Curve, Range};
-use mobilenet_train::run::{Event, Outcome, Run};
+use mobilenet_train::run::{Event, Run};
 
 use super::job::Job;
+use super::trained::{self, Trained};
 use super::{export, network};
 use crate::builder::MobilenetV1;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,17 +33,6 @@ pub struct TrainOptions {
     pub depth_multiplier: f64,
 }
 
-/// A finished or interrupted run.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// How it went.
-    pub outcome: Outcome,
-    /// The module's folder; `None` if the run was interrupted.
-    pub module: Option<PathBuf>,
-    /// Names of the classes.
-    pub labels: Vec<String>,
-}
-
 impl TrainOptions {
     /// Trains and writes the module. `watch` hears of everything and may stop the run.
     ///
@@ -59,10 +48,11 @@ impl TrainOptions {
         let outcome =
             self.with_run(&module, &dataset, &labels, |run| run.train(&dataset, watch))?;
         if outcome.interrupted {
-            return Ok(Trained { outcome, module: None, labels });
+            return Ok(Trained::interrupted(outcome, labels));
         }
         export::finish(&mut module, &outcome.values, &labels, job)?;
-        Ok(Trained { outcome, module: Some(job.out.clone()), labels })
+        let test = trained::test(job, &module, &dataset, watch)?;
+        Ok(Trained { outcome, module: Some(job.out.clone()), labels, test })
     }
 
     /// Tries learning rates from low to high; nothing is kept of it.

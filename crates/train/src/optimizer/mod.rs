@@ -59,6 +59,8 @@ pub struct Entry {
     pub name: &'static str,
     /// One line of help.
     pub help: &'static str,
+    /// Optimisers of one family learn at one rate.
+    pub family: &'static str,
     /// Learning rate that suits fine-tuning at batch 32.
     pub learning_rate: f32,
     /// Which of [`Numbers`] it has.
@@ -102,6 +104,7 @@ pub const OPTIMIZERS: &[Entry] = &[
     Entry {
         name: "sgd",
         help: "plain gradient descent",
+        family: "descent",
         learning_rate: 0.01,
         numbers: &[],
         make: |_| Box::new(GradientDescent),
@@ -109,6 +112,7 @@ pub const OPTIMIZERS: &[Entry] = &[
     Entry {
         name: "momentum",
         help: "gradient descent with momentum",
+        family: "descent",
         learning_rate: 0.005,
         numbers: &["momentum"],
         make: |numbers| momentum(numbers, false),
@@ -116,6 +120,7 @@ pub const OPTIMIZERS: &[Entry] = &[
     Entry {
         name: "nesterov",
         help: "gradient descent with Nesterov momentum",
+        family: "descent",
         learning_rate: 0.005,
         numbers: &["momentum"],
         make: |numbers| momentum(numbers, true),
@@ -123,6 +128,7 @@ pub const OPTIMIZERS: &[Entry] = &[
     Entry {
         name: "rmsprop",
         help: "TensorFlow's RMSProp with slim's settings: decay 0.9, epsilon 1 inside the root",
+        family: "rmsprop",
         learning_rate: 0.045,
         numbers: &["momentum", "decay", "epsilon"],
         make: |numbers| {
@@ -137,6 +143,7 @@ pub const OPTIMIZERS: &[Entry] = &[
     Entry {
         name: "adamw",
         help: "Adam with decoupled weight decay",
+        family: "adam",
         learning_rate: 0.001,
         numbers: &["momentum", "epsilon"],
         make: |numbers| {

@@ -1,0 +1,66 @@
+//! What every kind of training gives: how it went, the module, and how good that is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mobilenet_formats::tensorflow::HubModule;
+use mobilenet_train::checkpoint::Progress;
+use mobilenet_train::dataset::Dataset;
+use mobilenet_train::run::Outcome;
+use mobilenet_train::validation::Score;
+
+use super::job::Job;
+use super::network;
+use super::preparing::{Watch, skipped};
+use crate::error::Result;
+
+/// A finished or interrupted run.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// How it went.
+    pub outcome: Outcome,
+    /// The module's folder; `None` if the run was interrupted.
+    pub module: Option<PathBuf>,
+    /// Names of the classes.
+    pub labels: Vec<String>,
+    /// What the finished module makes of the test images, or of the validation images where
+    /// there are none; `None` without either, and after an interruption.
+    pub test: Option<Score>,
+}
+
+impl Trained {
+    /// A run that was stopped before its first step; checkpoints would be in `folder`.
+    pub(super) fn stopped(folder: PathBuf, labels: Vec<String>) -> Self {
+        let (values, progress) = (BTreeMap::new(), Progress::default());
+        Self::interrupted(Outcome { values, progress, interrupted: true, folder }, labels)
+    }
+
+    /// A run that was stopped on the way.
+    pub(super) fn interrupted(outcome: Outcome, labels: Vec<String>) -> Self {
+        Self { outcome, module: None, labels, test: None }
+    }
+}
+
+/// How good the finished module is on images it has not seen.
+pub(super) fn test(
+    job: &Job,
+    module: &HubModule,
+    dataset: &Dataset,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Score>> {
+    let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
+    if samples.is_empty() {
+        return Ok(None);
+    }
+    let network = network::of(module)?;
+    let read = |name: &str| network::lookup(&network.variables, name);
+    let classes = dataset.classes.len();
+    let score = job.on_pictures(samples, |trial| network.inference.score(&read, classes, trial))?;
+    // Validation images were told of before.
+    for (index, reason) in &score.failures {
+        if let Some(sample) = dataset.test.get(*index) {
+            skipped(sample, reason, watch);
+        }
+    }
+    Ok(Some(score))
+}
