@@ -316,7 +316,7 @@ fn killed_runs_resume_to_the_same_bytes() {
         ("train", "--epochs 6"),
         ("fine-tune", "--epochs 3 --mode full"),
         ("fine-tune", "--epochs 3 --mode last-blocks:2"),
-        ("fine-tune", "--epochs 200 --mode head"),
+        ("fine-tune", "--epochs 40 --mode head"),
     ] {
         let flags: Vec<&str> = flags.split(' ').chain(mode.split(' ')).collect();
         let whole = world.run(&[&[command, "--out", "whole"], &flags[..]].concat());
