@@ -1,10 +1,15 @@
 """Looks at a report of `mobilenet evaluate --html` in headless Chromium.
 
-usage: python3 scripts/look-at-report.py [REPORT]
+usage: python3 scripts/look-at-report.py [REPORT.html | DATA [FLAG…]]
 
-Without a REPORT one is made below `target/report`: the built-in module on the photos of `examples`, some
-of them in the wrong class, so that there are mistakes to show. `$MOBILENET` is the binary that makes it, else
+One is made below `target/report` if none is given: with FLAGs of `evaluate` (`--module M`) on DATA, photos that
+it reads; without, on the photos of `examples`, some of them in the wrong class, so that there are mistakes to show. The
+built-in module answers if the FLAGs name no other. `$MOBILENET` is the binary that makes it, else
 `cargo run --release` is.
+
+A module that `fine-tune` made has the curves of its run in its report:
+
+    python3 scripts/look-at-report.py photos/test --module my-module
 
 In a wide and in a narrow window, every picture must be decoded, nothing may be fetched, stand out to the right or
 complain on the console. A screenshot of each lies beside the report.
@@ -60,19 +65,27 @@ def chromium() -> str:
     sys.exit(CANNOT)
 
 
-def make() -> pathlib.Path:
-    """A report on the photos of `examples`."""
-    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "report"
-    shutil.rmtree(folder, ignore_errors=True)
+def examples(folder: pathlib.Path) -> pathlib.Path:
+    """The photos of `examples` in folders of classes."""
     for photo in PHOTOS:
-        to = folder / "photos" / photo
+        to = folder / photo
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "examples" / to.name, to)
+    return folder
+
+
+def make(data: str | None = None, *flags: str) -> pathlib.Path:
+    """A report on `data`."""
+    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "report"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     own = os.environ.get("MOBILENET")
-    command = [own] if own else ["cargo", "run", "--release", "--quiet", "--"]
+    command = [own] if own else ["cargo", "run", "--manifest-path", ROOT / "Cargo.toml", "--release", "--quiet", "--"]
     report = folder / "report.html"
-    evaluate = ["evaluate", folder / "photos", "--module", "embedded:default", "--html", report]
-    subprocess.run([*command, *evaluate, "--quiet"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    if "--module" not in flags:
+        flags = (*flags, "--module", "embedded:default")
+    evaluate = ["evaluate", data or examples(folder / "photos"), *flags, "--html", report]
+    subprocess.run([*command, *evaluate, "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return report
 
 
@@ -120,7 +133,8 @@ def look(browser: str, report: pathlib.Path, width: int) -> list[str]:
 
 def main() -> int:
     browser = chromium()
-    report = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else make()
+    given = sys.argv[1:]
+    report = pathlib.Path(given[0]) if len(given) == 1 and given[0].endswith(".html") else make(*given)
     wrong = [what for width in WIDTHS for what in look(browser, report, width)]
     for what in wrong:
         print(what, file=sys.stderr)

@@ -241,7 +241,10 @@ fn the_report_is_one_file_that_fetches_nothing() {
     world.write("log.jsonl", b"{\"epoch\":1,\"loss\":3.5}\n{\"epoch\":2,\"loss\":2.5}\n");
     let ran = world.run(&["evaluate", "data", "--html", "report.html", "--log", "log.jsonl"]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-    assert!(ran.stdout.contains("top-1") && ran.stdout.contains("ECE"), "{}", ran.stdout);
+    for part in ["top-1", "ECE", "\nConfusion (", "\nCalibration ("] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
+    text_agrees_with_json(&world, &ran.stdout);
     let page = std::fs::read_to_string(world.path("report.html")).unwrap();
     for part in [
         "<h2>Training</h2>",
@@ -255,6 +258,33 @@ fn the_report_is_one_file_that_fetches_nothing() {
     assert!(!page.contains("http") && !page.contains("<script") && !page.contains("src=\"/"));
     let pictures = page.matches("<figure>").count();
     assert_eq!(page.matches("what spoke for the mistake").count(), pictures, "every one explained");
+}
+
+/// The cells of the matrix and the photos of the bins.
+fn text_agrees_with_json(world: &World, text: &str) {
+    let object = json(&world.run(&["evaluate", "data", "--json"]));
+    let section = |heading: &str| {
+        let mut lines = text.lines().skip_while(move |line| !line.starts_with(heading)).skip(1);
+        std::iter::from_fn(move || lines.next().filter(|line| !line.is_empty()))
+    };
+    let bins = object["calibration"]["bins"].as_array().unwrap();
+    let bins: Vec<u64> = bins.iter().filter_map(|bin| bin["count"].as_u64()).collect();
+    let shown: Vec<u64> = section("Calibration (")
+        .map(|line| line.split_whitespace().last().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(shown, bins.into_iter().filter(|&count| count > 0).collect::<Vec<_>>());
+    let matrix: Vec<Vec<&str>> =
+        section("Confusion (").map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(matrix.len(), 3, "columns and two classes: {text}");
+    let (columns, rows) = matrix.split_first().unwrap();
+    assert_eq!(columns[..2], ["1", "2"]);
+    for (row, name) in rows.iter().zip(["tabby", "dog"]) {
+        let (cells, rest) = row.split_at(columns.len());
+        let cells = cells.iter().map(|cell| if *cell == "·" { 0 } else { cell.parse().unwrap() });
+        assert_eq!(cells.sum::<u64>(), 6, "{text}");
+        assert!(rest[1].contains(name), "{text}");
+    }
+    assert!(rows[0][columns.len()] == "1" && rows[1][columns.len()] == "2", "{text}");
 }
 
 #[test]

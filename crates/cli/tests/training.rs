@@ -306,6 +306,51 @@ fn ctrl_c_keeps_the_features_computed_so_far() {
     assert!(number(rest, "of") < number(first, "of"));
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_a_validation_and_the_report_has_the_curves_of_the_run() {
+    use std::io::{BufRead as _, BufReader};
+    let world = World::new();
+    for (part, count) in [("train", 8), ("validation", 250)] {
+        for number in 0..count {
+            for (class, shade) in [("dark", 0), ("light", 150)] {
+                let photo = bmp(40 + number / 100, 30, shade + (number % 100) as u8);
+                world.write(&format!("p/{part}/{class}/{number}.bmp"), &photo);
+            }
+        }
+    }
+    let flags = "train --data p --out out --image-size 128 --batch-size 4 --epochs 1 --jsonl";
+    let flags: Vec<&str> = flags.split_whitespace().collect();
+    let mut child = world.command(&flags).spawn().unwrap();
+    let mut told = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if line["event"] == "validating" && line["images"] == 0 {
+            assert_eq!(line["of"], 500);
+            let id = child.id().to_string();
+            std::process::Command::new("kill").args(["-INT", &id]).status().unwrap();
+        }
+        told.push(line["event"].as_str().unwrap().to_owned());
+    }
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("after step 4") && stderr.contains("--resume"), "{stderr}");
+    assert!(told.last().unwrap() == "checkpoint" && !told.contains(&"epoch".to_owned()));
+    let ran = world.run(&[&flags[..], &["--resume"]].concat());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let count = |event: &str| ran.json_lines().iter().filter(|l| l["event"] == event).count();
+    assert_eq!((count("step"), count("epoch")), (0, 1));
+
+    let evaluate = "evaluate p --module out --html report.html --mistakes 0";
+    let ran = world.run(&evaluate.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let page = std::fs::read_to_string(world.path("report.html")).unwrap();
+    for line in ["training loss", "validation loss", "training accuracy", "validation accuracy"] {
+        assert!(page.contains(&format!(">{line}</text>")), "{line}");
+    }
+}
+
 /// Killed again and again, at moments that nobody chose, and always resumed: the same module.
 #[test]
 fn killed_runs_resume_to_the_same_bytes() {

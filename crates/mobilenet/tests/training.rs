@@ -168,6 +168,78 @@ fn an_interrupted_run_ends_with_the_bits_of_one_that_was_not() {
 }
 
 #[test]
+fn a_run_stopped_while_it_validates_ends_with_the_same_bits() {
+    let scratch = Scratch::new("validating");
+    let data = data(&scratch.0, 26);
+    // More than one batch to validate with: 75.
+    for (class, name) in ["dot", "square", "stripes"].into_iter().enumerate() {
+        for number in 10..25 {
+            let png = mobilenet::encode_png(&picture(class, 500 + number)).unwrap();
+            fs::write(data.join(format!("val/{name}/{number:03}.png")), png).unwrap();
+        }
+    }
+    // Stops in a validation, counted from 1 in each sitting, after so many images.
+    let sit = |options: &TrainOptions, stop: (u64, u64)| {
+        let (mut steps, mut epochs, mut validations) = (0, 0, 0);
+        let trained = options.train(&mut |event| {
+            match event {
+                Event::Stepped { .. } => steps += 1,
+                Event::Epoch(_) => epochs += 1,
+                Event::Validating { done, total } => {
+                    assert_eq!(*total, 75);
+                    validations += u64::from(*done == 0);
+                    if (validations, *done) == stop {
+                        return ControlFlow::Break(());
+                    }
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+        (steps, epochs, trained.unwrap().module.is_some())
+    };
+    let mut whole = options(&data, scratch.0.join("whole"));
+    whole.job.recipe.epochs = 2.0;
+    assert_eq!(sit(&whole, (0, 0)), (20, 2, true));
+    let mut parts = whole.clone();
+    parts.job.out = scratch.0.join("parts");
+    assert_eq!(sit(&parts, (1, 0)), (10, 0, false));
+    parts.job.resume = true;
+    assert_eq!(sit(&parts, (1, 64)), (0, 0, false), "it goes on with the validation");
+    assert_eq!(checkpoint(&parts.job.out).progress.history.len(), 0);
+    assert_eq!(sit(&parts, (2, 64)), (10, 1, false), "the last one counts, too");
+    assert_eq!(checkpoint(&parts.job.out).progress.step, 20);
+    assert_eq!(sit(&parts, (0, 0)), (0, 1, true));
+    assert_eq!(checkpoint(&parts.job.out), checkpoint(&whole.job.out));
+    for file in ["saved_model.pb", "variables/variables.data-00000-of-00001"] {
+        let read = |out: &Path| fs::read(out.join(file)).unwrap();
+        assert_eq!(read(&parts.job.out), read(&whole.job.out), "{file}");
+    }
+}
+
+#[test]
+fn a_module_whose_test_is_stopped_is_there() {
+    let scratch = Scratch::new("testing");
+    data(&scratch.0, 10);
+    let mut options = tuning(&scratch.0, "out", Mode::Head);
+    let stopped = options.train(&mut |event| match event {
+        Event::Testing { done: 0, total: 30 } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    let stopped = stopped.unwrap();
+    assert!(stopped.outcome.interrupted && stopped.test.is_none());
+    assert!(stopped.module.unwrap().join("saved_model.pb").exists());
+    options.job.resume = true;
+    let tested = options.train(&mut |event| {
+        assert!(!matches!(event, Event::Stepped { .. }), "it had ended");
+        ControlFlow::Continue(())
+    });
+    let tested = tested.unwrap();
+    assert!(!tested.outcome.interrupted);
+    assert_eq!(tested.test.unwrap().evaluation.count(), 30);
+}
+
+#[test]
 fn photos_that_changed_stop_a_run_that_goes_on() {
     let scratch = Scratch::new("changed");
     let data = data(&scratch.0, 26);

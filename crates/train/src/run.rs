@@ -127,8 +127,21 @@ pub enum Event<'a> {
         /// Share of the batch that was right.
         accuracy: f64,
     },
-    /// Validation begins.
-    Validating,
+    /// The values of the moment are validated at the end of an epoch. Stopped here, the run
+    /// validates them again when it goes on.
+    Validating {
+        /// Images done.
+        done: u64,
+        /// Images in all.
+        total: u64,
+    },
+    /// The finished module is tested on images that it has not learned from.
+    Testing {
+        /// Images done.
+        done: u64,
+        /// Images in all.
+        total: u64,
+    },
     /// An epoch is over.
     Epoch(&'a Epoch),
     /// An image cannot be used; others stand in for it.
@@ -312,10 +325,14 @@ impl Sitting<'_> {
         let steps = ((options.schedule.epochs * per_epoch as f64).round() as u64).max(1);
         let step = self.state.progress.step;
         self.tell(&Event::Started { step, steps, per_epoch, batch_size: options.batch_size });
-        if !self.is_over(steps) {
+        if self.owes_validation(per_epoch, steps) {
+            self.end_epoch(per_epoch)?;
+            self.save()?;
+        }
+        if !self.interrupted && !self.is_over(steps) {
             loader.run(step..steps, batches, |batch| self.step(&batch, per_epoch, steps))?;
         }
-        self.finish(steps)
+        self.finish(per_epoch, steps)
     }
 
     fn tell(&mut self, event: &Event<'_>) {
@@ -330,11 +347,24 @@ impl Sitting<'_> {
         progress.step >= steps || self.options.patience.is_some_and(lost)
     }
 
+    /// Whether an epoch has ended and does not count yet, because its validation was stopped.
+    fn owes_validation(&self, per_epoch: u64, steps: u64) -> bool {
+        let progress = &self.state.progress;
+        let step = progress.step;
+        let ends = step > 0 && (step.is_multiple_of(per_epoch) || step == steps);
+        ends && progress.history.last().is_none_or(|epoch| epoch.step < step)
+    }
+
+    /// The learning rate of the step after `done` steps.
+    fn learning_rate(&self, done: u64, per_epoch: u64) -> f64 {
+        self.options.schedule.at(done as f64 / per_epoch as f64)
+    }
+
     /// One step and what follows it. False: no more.
     fn step(&mut self, batch: &Batch, per_epoch: u64, steps: u64) -> Result<bool> {
         self.report_failures(&batch.failures)?;
         let done = self.state.progress.step;
-        let learning_rate = self.options.schedule.at(done as f64 / per_epoch as f64);
+        let learning_rate = self.learning_rate(done, per_epoch);
         let (losses, right) = self.state.learner.step(batch, learning_rate as f32)?;
         if let Some(average) = &mut self.state.average {
             average.update(&self.state.learner.trainer)?;
@@ -348,7 +378,7 @@ impl Sitting<'_> {
         let accuracy = right as f64 / batch.labels.len().max(1) as f64;
         self.tell(&Event::Stepped { step, learning_rate, losses, accuracy });
         if step.is_multiple_of(per_epoch) || step == steps {
-            self.end_epoch(learning_rate, per_epoch)?;
+            self.end_epoch(per_epoch)?;
             self.save()?;
         } else if self.interrupted || self.saved.elapsed() >= self.options.save_every {
             self.save()?;
@@ -375,8 +405,10 @@ impl Sitting<'_> {
         }
     }
 
-    fn end_epoch(&mut self, learning_rate: f64, per_epoch: u64) -> Result<()> {
-        let score = self.validate()?;
+    /// Validates and enters the epoch into the history, unless validation is stopped.
+    fn end_epoch(&mut self, per_epoch: u64) -> Result<()> {
+        let ControlFlow::Continue(score) = self.validate()? else { return Ok(()) };
+        let learning_rate = self.learning_rate(self.state.progress.step - 1, per_epoch);
         let seconds = self.count_seconds();
         let progress = &mut self.state.progress;
         let (loss, right, images) = std::mem::take(&mut progress.running);
@@ -406,11 +438,12 @@ impl Sitting<'_> {
         Ok(())
     }
 
-    fn validate(&mut self) -> Result<Option<Score>> {
+    /// How good the values of the moment are; `None` without images to validate with. Breaks where
+    /// `watch` does.
+    fn validate(&mut self) -> Result<ControlFlow<(), Option<Score>>> {
         if self.dataset.validation.is_empty() {
-            return Ok(None);
+            return Ok(ControlFlow::Continue(None));
         }
-        self.tell(&Event::Validating);
         let values = self.state.values()?;
         let read = |name: &str| match values.get(name) {
             Some(value) => Ok(Arc::new(value.clone())),
@@ -427,13 +460,20 @@ impl Sitting<'_> {
         };
         let (samples, threads) = (&*self.dataset.validation, self.options.threads);
         let trial = Trial { samples, maker, shape, threads };
-        let score = self.inference.score(&read, self.state.learner.trainer.classes(), trial)?;
+        let classes = self.state.learner.trainer.classes();
+        let (watch, interrupted) = (&mut *self.watch, &mut self.interrupted);
+        let total = samples.len() as u64;
+        let score = self.inference.score(&read, classes, trial, &mut |done| {
+            *interrupted |= watch(&Event::Validating { done, total }).is_break();
+            if *interrupted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let Some(score) = score else { return Ok(ControlFlow::Break(())) };
         for (index, reason) in &score.failures {
             if let Some(sample) = self.dataset.validation.get(*index) {
                 self.report_failure(&sample.source.to_string(), reason);
             }
         }
-        Ok(Some(score))
+        Ok(ControlFlow::Continue(Some(score)))
     }
 
     fn count_seconds(&mut self) -> f64 {
@@ -451,8 +491,9 @@ impl Sitting<'_> {
         Ok(())
     }
 
-    fn finish(self, steps: u64) -> Result<Outcome> {
-        let interrupted = self.interrupted && !self.is_over(steps);
+    fn finish(self, per_epoch: u64, steps: u64) -> Result<Outcome> {
+        let ended = self.is_over(steps) && !self.owes_validation(per_epoch, steps);
+        let interrupted = self.interrupted && !ended;
         let best = &self.state.best;
         let values = if best.is_empty() { self.state.values()? } else { best.clone() };
         Ok(Outcome {

@@ -59,21 +59,39 @@ pub type Values<'a> =
 
 impl Inference {
     /// Compiles the graph with `values` and runs it over the images of `trial`. Each image is
-    /// counted once.
+    /// counted once. `watch` hears how many are done, at once and then after every batch of them,
+    /// and may stop it: `None`.
     ///
     /// # Errors
     /// If the graph does not compile or its logits do not fit the labels.
-    pub fn score(&self, values: &Values<'_>, classes: usize, trial: Trial<'_>) -> Result<Score> {
+    pub fn score(
+        &self,
+        values: &Values<'_>,
+        classes: usize,
+        trial: Trial<'_>,
+        watch: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Option<Score>> {
         let mut evaluation = Evaluation::new(classes).map_err(metrics)?;
         let mut loss = 0.0;
+        let mut flow = watch(0);
+        if flow.is_break() {
+            return Ok(None);
+        }
         let failures = self.visit(values, trial, &mut |index, logits| {
             let label = trial.samples.get(index).map_or(0, |sample| sample.label);
             loss += cross_entropy(logits, label);
             evaluation.add(logits, label).map_err(metrics)?;
-            Ok(ControlFlow::Continue(()))
+            let done = evaluation.count();
+            if done.is_multiple_of(BATCH as u64) {
+                flow = watch(done);
+            }
+            Ok(flow)
         })?;
+        if flow.is_break() {
+            return Ok(None);
+        }
         loss /= evaluation.count().max(1) as f64;
-        Ok(Score { evaluation, loss, failures })
+        Ok(Some(Score { evaluation, loss, failures }))
     }
 
     /// Compiles the graph with `values`, runs it over the samples of `trial` and calls `visit`

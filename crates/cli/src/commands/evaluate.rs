@@ -67,7 +67,8 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     html: Option<PathBuf>,
 
-    /// Draw the curves of this training log in the report [default: a log.jsonl beside the module]
+    /// Draw the curves of this training log in the report [default: a log.jsonl beside the module,
+    /// else the epochs in the checkpoint of its run]
     ///
     /// What `mobilenet train --jsonl` printed: one JSON object a line.
     #[arg(long, value_name = "FILE", requires = "html", help_heading = "Output")]

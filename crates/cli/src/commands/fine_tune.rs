@@ -236,6 +236,12 @@ impl FineTune {
         let against = if self.quantization_aware { Against::Floats } else { Against::Labels };
         crate::output::trained(&tuned, skipped, against, self.log.jsonl)?;
         terminal::note(format_args!("the module is in {}", folder.display()));
+        if tuned.outcome.interrupted {
+            terminal::note(
+                "stopped before it was tested; for its accuracy, the same command with --resume",
+            );
+            return Ok(Status::Interrupted);
+        }
         let reached = tuned.test.as_ref().map_or(0.0, |score| score.evaluation.top_1());
         match self.assert_accuracy_at_least {
             Some(least) if reached < least => {

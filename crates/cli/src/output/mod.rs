@@ -13,7 +13,7 @@ mod whole;
 pub(crate) use whole::WholeFile;
 
 pub(crate) use trained::{Against, trained};
-pub(crate) use training::{TrainingLog, learning_rates, print_line, print_text};
+pub(crate) use training::{TrainingLog, epoch_line, learning_rates, print_line, print_text};
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;

@@ -125,19 +125,11 @@ impl TrainingLog {
                 self.step(*step, f64::from(losses.loss), *accuracy);
                 self.line(&json!({"event": "step", "step": step, "epoch": *step as f64 / self.per_epoch as f64, "learning_rate": learning_rate, "loss": losses.loss, "total_loss": losses.total_loss, "accuracy": accuracy, "images_per_second": self.speed(*step)}))
             }
-            Event::Validating => {
-                if let Some(bar) = &self.bar {
-                    bar.set_message("validating");
-                }
-                Ok(())
-            }
+            Event::Validating { done, total } => self.look("validating", *done, *total),
+            Event::Testing { done, total } => self.look("testing", *done, *total),
             Event::Epoch(epoch) => {
                 self.say(&describe(epoch));
-                let mut object = serde_json::to_value(epoch)?;
-                if let Some(object) = object.as_object_mut() {
-                    object.insert("event".to_owned(), "epoch".into());
-                }
-                self.line(&object)
+                self.line(&epoch_line(epoch)?)
             }
             Event::Skipped { source, reason } => {
                 self.skipped.insert((*source).to_owned());
@@ -185,6 +177,14 @@ impl TrainingLog {
         }
     }
 
+    /// Tells how many images were looked at, with values that do not change meanwhile.
+    fn look(&self, event: &str, done: u64, total: u64) -> Result<(), Failure> {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{event} {done}/{total}"));
+        }
+        self.line(&json!({"event": event, "images": done, "of": total}))
+    }
+
     fn step(&mut self, step: u64, loss: f64, accuracy: f64) {
         let (old_loss, old_accuracy) = self.smooth.unwrap_or((loss, accuracy));
         let mix = |old: f64, new: f64| old * SMOOTHING + new * (1.0 - SMOOTHING);
@@ -224,6 +224,15 @@ impl TrainingLog {
     fn line(&self, object: &serde_json::Value) -> Result<(), Failure> {
         if self.jsonl { print_line(object) } else { Ok(()) }
     }
+}
+
+/// What `--jsonl` prints of an epoch.
+pub(crate) fn epoch_line(epoch: &Epoch) -> serde_json::Result<serde_json::Value> {
+    let mut object = serde_json::to_value(epoch)?;
+    if let Some(object) = object.as_object_mut() {
+        object.insert("event".to_owned(), "epoch".into());
+    }
+    Ok(object)
 }
 
 /// Prints one line of JSON to stdout, there at once.

@@ -152,7 +152,7 @@ impl FineTuneOptions {
         }
         export::finish(&mut module, &outcome.values, &labels, job)?;
         let test = trained::test(job, &module, &dataset, watch)?;
-        Ok(Trained { outcome, module: Some(job.out.clone()), labels, test })
+        Ok(Trained::finished(outcome, job, labels, test))
     }
 
     /// Tries learning rates from low to high; nothing is kept of it but features. The curve is empty

@@ -1,5 +1,5 @@
-//! What happens before the first step: all photos are gone through once, which is told and can be
-//! stopped.
+//! What happens before the first step and after the last: all photos are gone through once, which
+//! is told and can be stopped.
 
 use std::ops::ControlFlow;
 
@@ -51,6 +51,15 @@ impl Tally {
     pub(super) fn flow(&self) -> ControlFlow<()> {
         self.flow
     }
+}
+
+/// Tells `watch` how far the test of a module on `samples` is.
+pub(super) fn testing(
+    samples: &[Sample],
+    watch: &mut Watch<'_>,
+) -> impl FnMut(u64) -> ControlFlow<()> {
+    let total = samples.len() as u64;
+    move |done| watch(&Event::Testing { done, total })
 }
 
 /// Tells of a photo that cannot be used.

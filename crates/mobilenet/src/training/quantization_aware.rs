@@ -17,7 +17,7 @@ use mobilenet_train::trainer::TrainingGraph;
 use mobilenet_train::validation::{Inference, Score};
 
 use super::job::Job;
-use super::preparing::{Tally, Watch, skipped};
+use super::preparing::{Tally, Watch, skipped, testing};
 use super::recipe::Recipe;
 use super::teacher::{Distillation, Teacher};
 use super::trained::Trained;
@@ -127,12 +127,12 @@ impl QuantizationAwareOptions {
         if outcome.interrupted {
             return Ok(Trained::interrupted(outcome, labels));
         }
-        let test = self.test(&rounded, &outcome.values, width, &dataset)?;
         let values =
             outcome.values.iter().map(|(name, value)| (name.clone(), value.clone().into()));
         let learnt = simulate(Some(&values.collect()))?;
         self.write(learnt, width, &bare)?;
-        Ok(Trained { outcome, module: Some(job.out.clone()), labels, test })
+        let test = self.test(&rounded, &outcome.values, width, &dataset, watch)?;
+        Ok(Trained::finished(outcome, job, labels, test))
     }
 
     /// Some of the training photos as the network sees them.
@@ -186,24 +186,28 @@ impl QuantizationAwareOptions {
         Ok(())
     }
 
-    /// How often the rounded network agrees with that of floats on images it has not seen.
+    /// How often the rounded network agrees with that of floats on images it has not seen. Breaks
+    /// where `watch` does.
     fn test(
         &self,
         rounded: &Simulation,
         values: &BTreeMap<String, Tensor>,
         classes: usize,
         dataset: &Dataset,
-    ) -> Result<Option<Score>> {
+        watch: &mut Watch<'_>,
+    ) -> Result<ControlFlow<(), Option<Score>>> {
         let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
         if samples.is_empty() {
-            return Ok(None);
+            return Ok(ControlFlow::Continue(None));
         }
         let values: Values =
             values.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         let read = |name: &str| network::lookup(&values, name);
         let inference = inference(rounded);
-        let score = self.job.on_pictures(samples, |trial| inference.score(&read, classes, trial));
-        score.map(Some)
+        let score = self.job.on_pictures(samples, |trial| {
+            inference.score(&read, classes, trial, &mut testing(samples, watch))
+        })?;
+        Ok(score.map_or(ControlFlow::Break(()), |score| ControlFlow::Continue(Some(score))))
     }
 
     fn write(&self, learnt: Simulation, classes: usize, bare: &Bare) -> Result<()> {

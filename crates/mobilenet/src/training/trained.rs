@@ -1,6 +1,7 @@
 //! What every kind of training gives: how it went, the module, and how good that is.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use mobilenet_formats::tensorflow::HubModule;
@@ -11,15 +12,15 @@ use mobilenet_train::validation::Score;
 
 use super::job::Job;
 use super::network;
-use super::preparing::{Watch, skipped};
+use super::preparing::{Watch, skipped, testing};
 use crate::error::Result;
 
 /// A finished or interrupted run.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// How it went.
+    /// How it went; interrupted, too, where the test of the finished module was stopped.
     pub outcome: Outcome,
-    /// The module's folder; `None` if the run was interrupted.
+    /// The module's folder; `None` if the run was interrupted before its end.
     pub module: Option<PathBuf>,
     /// Names of the classes.
     pub labels: Vec<String>,
@@ -39,28 +40,43 @@ impl Trained {
     pub(super) fn interrupted(outcome: Outcome, labels: Vec<String>) -> Self {
         Self { outcome, module: None, labels, test: None }
     }
+
+    /// A run whose module was written and tested; breaks: the test was stopped.
+    pub(super) fn finished(
+        outcome: Outcome,
+        job: &Job,
+        labels: Vec<String>,
+        test: ControlFlow<(), Option<Score>>,
+    ) -> Self {
+        let outcome = Outcome { interrupted: test.is_break(), ..outcome };
+        let test = test.continue_value().flatten();
+        Self { outcome, module: Some(job.out.clone()), labels, test }
+    }
 }
 
-/// How good the finished module is on images it has not seen.
+/// How good the finished module is on images it has not seen. Breaks where `watch` does.
 pub(super) fn test(
     job: &Job,
     module: &HubModule,
     dataset: &Dataset,
     watch: &mut Watch<'_>,
-) -> Result<Option<Score>> {
+) -> Result<ControlFlow<(), Option<Score>>> {
     let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
     if samples.is_empty() {
-        return Ok(None);
+        return Ok(ControlFlow::Continue(None));
     }
     let network = network::of(module)?;
     let read = |name: &str| network::lookup(&network.variables, name);
     let classes = dataset.classes.len();
-    let score = job.on_pictures(samples, |trial| network.inference.score(&read, classes, trial))?;
+    let score = job.on_pictures(samples, |trial| {
+        network.inference.score(&read, classes, trial, &mut testing(samples, watch))
+    })?;
+    let Some(score) = score else { return Ok(ControlFlow::Break(())) };
     // Validation images were told of before.
     for (index, reason) in &score.failures {
         if let Some(sample) = dataset.test.get(*index) {
             skipped(sample, reason, watch);
         }
     }
-    Ok(Some(score))
+    Ok(ControlFlow::Continue(Some(score)))
 }

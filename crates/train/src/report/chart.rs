@@ -20,7 +20,8 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Lines over one x axis, with a legend; points that are no numbers are left out.
+/// Lines over one x axis, with a legend; points that are no numbers are left out, and one alone is
+/// a dot.
 #[must_use]
 pub fn lines(x_label: &str, y_label: &str, series: &[Series]) -> String {
     let all = || series.iter().flat_map(|line| &line.points).filter(|p| finite(p));
@@ -29,15 +30,17 @@ pub fn lines(x_label: &str, y_label: &str, series: &[Series]) -> String {
     let frame = Frame { x: (x_low, x_high), y: (y_low, y_high) };
     let mut svg = frame.open(x_label, y_label);
     for (index, line) in series.iter().enumerate() {
-        let points: Vec<String> = line
+        let mut points: Vec<String> = line
             .points
             .iter()
             .filter(|point| finite(point))
             .map(|&(x, y)| format!("{:.1},{:.1}", frame.px(x), frame.py(y)))
             .collect();
+        let dot = if points.len() == 1 { " dot" } else { "" };
+        points.extend_from_within(..dot.len().min(1));
         let _ = write!(
             svg,
-            "<polyline class=\"line s{}\" points=\"{}\"/>",
+            "<polyline class=\"line s{}{dot}\" points=\"{}\"/>",
             index % 4,
             points.join(" ")
         );

@@ -100,6 +100,7 @@ h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}h3{font-
 th,td{padding:.25rem .9rem .25rem 0;text-align:right;border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:500;\
 position:sticky;top:0;background:var(--paper)}th:first-child,td:first-child{text-align:left}\
 svg{max-width:100%;height:auto}.grid{stroke:var(--line)}.tick,.legend{font-size:11px;fill:var(--soft)}.line{fill:none;stroke-width:1.8}\
+.dot{stroke-width:6;stroke-linecap:round}\
 .line.s0{stroke:var(--a)}.line.s1{stroke:var(--b)}.line.s2{stroke:var(--c)}.line.s3{stroke:var(--d)}\
 .legend.s0{fill:var(--a)}.legend.s1{fill:var(--b)}.legend.s2{fill:var(--c)}.legend.s3{fill:var(--d)}\
 .bar,.right{fill:var(--a)}.bar{fill-opacity:.55}.wrong{fill:var(--b)}.diagonal{stroke:var(--soft);stroke-dasharray:4 4}\

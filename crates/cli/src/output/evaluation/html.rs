@@ -4,7 +4,7 @@ use mobilenet::metrics::{ClassReport, Reliability};
 use mobilenet::report::chart;
 use mobilenet::report::html::{self, bars, numbers, table};
 
-use super::{About, curves, pictures, short};
+use super::{About, Matrix, curves, pictures, short};
 
 /// Pairs of classes in the table of confusions.
 const PAIRS: usize = 30;
@@ -79,30 +79,9 @@ fn right(about: &About<'_>, class: &ClassReport) -> u32 {
 
 /// Rows: the classes with photos. Columns: the same, and the others together if they were seen.
 fn confusion(about: &About<'_>) -> String {
-    let matrix = about.evaluated.evaluation.confusion();
-    let rows: Vec<ClassReport> = about.classes().into_iter().filter(|c| c.support > 0).collect();
-    if rows.len() < 2 {
-        return String::new();
-    }
-    let names: Vec<String> =
-        rows.iter().map(|class| short(about.evaluated.label(class.index)).to_owned()).collect();
+    let Some(Matrix { names, others, counts }) = about.matrix() else { return String::new() };
     let mut columns = names.clone();
-    let mut counts: Vec<Vec<usize>> = Vec::with_capacity(rows.len());
-    let mut others = false;
-    for class in &rows {
-        let mut row: Vec<usize> =
-            rows.iter().map(|taken| matrix.get(class.index, taken.index) as usize).collect();
-        let known: usize = row.iter().sum();
-        let other = usize::try_from(class.support).unwrap_or(usize::MAX).saturating_sub(known);
-        others |= other > 0;
-        row.push(other);
-        counts.push(row);
-    }
-    if others {
-        columns.push("another class".into());
-    } else {
-        counts.iter_mut().for_each(|row| row.truncate(rows.len()));
-    }
+    columns.extend(others.then(|| "another class".to_owned()));
     let note = "<p class=\"lead\">Rows: what a photo is. Columns: what it was taken for. The \
                 stronger the colour, the larger the share of the row; point at a cell for its \
                 numbers.</p>";

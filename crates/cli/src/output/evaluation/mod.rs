@@ -50,7 +50,41 @@ impl About<'_> {
     }
 }
 
+/// What photos of each class were taken for.
+struct Matrix {
+    /// The classes with photos.
+    names: Vec<String>,
+    /// Whether some were taken for a class without photos.
+    others: bool,
+    /// A row for each class: a column for each, and with `others` one for those together.
+    counts: Vec<Vec<usize>>,
+}
+
 impl About<'_> {
+    /// `None` for less than two classes with photos.
+    fn matrix(&self) -> Option<Matrix> {
+        let matrix = self.evaluated.evaluation.confusion();
+        let mut classes = self.classes();
+        classes.retain(|class| class.support > 0);
+        if classes.len() < 2 {
+            return None;
+        }
+        let row = |class: &ClassReport| {
+            let taken = classes.iter().map(|taken| matrix.get(class.index, taken.index) as usize);
+            let mut row: Vec<usize> = taken.collect();
+            let support = usize::try_from(class.support).unwrap_or(usize::MAX);
+            row.push(support.saturating_sub(row.iter().sum()));
+            row
+        };
+        let mut counts: Vec<Vec<usize>> = classes.iter().map(row).collect();
+        let others = counts.iter().any(|row| row.last() > Some(&0));
+        if !others {
+            counts.iter_mut().for_each(|row| row.truncate(classes.len()));
+        }
+        let name = |class: &ClassReport| short(self.evaluated.label(class.index)).to_owned();
+        Some(Matrix { names: classes.iter().map(name).collect(), others, counts })
+    }
+
     /// A photo's path without what all have in common.
     fn inside(&self, source: &Source) -> String {
         let path = source.to_string();

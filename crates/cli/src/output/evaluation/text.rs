@@ -2,11 +2,16 @@
 
 use std::io::{self, Write};
 
-use super::{About, short};
+use mobilenet::metrics::Bin;
+
+use super::{About, Matrix, short};
 use crate::terminal::{FAINT, GOOD, HEADING, Paint, STRONG, WARNING, printable, thousands};
 
 /// Lines of each list.
 const LINES: usize = 8;
+
+/// Most classes whose confusion matrix is shown: its columns fit a terminal.
+const MATRIX: usize = 12;
 
 /// Writes it.
 pub(crate) fn write(about: &About<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -14,7 +19,9 @@ pub(crate) fn write(about: &About<'_>, out: &mut dyn Write) -> io::Result<()> {
     summary(about, out, paint)?;
     by_resize(about, out, paint)?;
     worst_classes(about, out, paint)?;
+    matrix(about, out, paint)?;
     confused(about, out, paint)?;
+    reliability(about, out, paint)?;
     mistakes(about, out, paint)
 }
 
@@ -69,6 +76,44 @@ fn worst_classes(about: &About<'_>, out: &mut dyn Write, paint: Paint) -> io::Re
     for class in worst.iter().take(if all { worst.len() } else { LINES }) {
         let label = printable(about.evaluated.label(class.index));
         writeln!(out, "  {:>7}  {label} ({})", percent(class.recall), class.support)?;
+    }
+    Ok(())
+}
+
+/// Columns are numbered: the names stand at the ends of the rows.
+fn matrix(about: &About<'_>, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
+    let Some(Matrix { names, others, counts }) = about.matrix() else { return Ok(()) };
+    if names.len() > MATRIX {
+        return Ok(());
+    }
+    heading(out, paint, "Confusion (rows: what photos show; columns: what they were taken for)")?;
+    let mut columns: Vec<String> = (1..=names.len()).map(|number| number.to_string()).collect();
+    columns.extend(others.then(|| "other".to_owned()));
+    let highest = counts.iter().flatten().max().copied().unwrap_or(0).to_string();
+    let width = columns.iter().chain([&highest]).map(String::len).max().unwrap_or(0);
+    let line = |cells: &mut dyn Iterator<Item = String>| -> String {
+        cells.map(|cell| format!(" {cell:>width$}")).collect()
+    };
+    writeln!(out, " {}", paint.paint(FAINT, line(&mut columns.into_iter())))?;
+    for (number, (name, row)) in names.iter().zip(&counts).enumerate() {
+        let cell = |count: &usize| if *count == 0 { "·".into() } else { count.to_string() };
+        let cells = line(&mut row.iter().map(cell));
+        writeln!(out, " {cells}  {} {}", number + 1, printable(name))?;
+    }
+    Ok(())
+}
+
+/// How often it is right when it is so sure.
+fn reliability(about: &About<'_>, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
+    let bins = about.evaluated.evaluation.reliability().bins();
+    let filled: Vec<&Bin> = bins.iter().filter(|bin| bin.count > 0).collect();
+    if filled.is_empty() {
+        return Ok(());
+    }
+    heading(out, paint, "Calibration (mean confidence, accuracy, photos)")?;
+    for bin in filled {
+        let (sure, right) = (percent(bin.confidence()), percent(bin.accuracy()));
+        writeln!(out, "  {sure:>7} {right:>7}  {}", thousands(bin.count))?;
     }
     Ok(())
 }
