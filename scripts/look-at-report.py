@@ -82,7 +82,7 @@ def make(data: str | None = None, *flags: str) -> pathlib.Path:
     own = os.environ.get("MOBILENET")
     command = [own] if own else ["cargo", "run", "--manifest-path", ROOT / "Cargo.toml", "--release", "--quiet", "--"]
     report = folder / "report.html"
-    if "--module" not in flags:
+    if not any(flag.split("=")[0] in ("--module", "-m") for flag in flags):
         flags = (*flags, "--module", "embedded:default")
     evaluate = ["evaluate", data or examples(folder / "photos"), *flags, "--html", report]
     subprocess.run([*command, *evaluate, "--quiet"], check=True, stdout=subprocess.DEVNULL)

@@ -260,27 +260,30 @@ fn the_report_is_one_file_that_fetches_nothing() {
     assert_eq!(page.matches("what spoke for the mistake").count(), pictures, "every one explained");
 }
 
+/// The lines below a heading.
+fn section<'a>(text: &'a str, heading: &'a str) -> impl Iterator<Item = &'a str> {
+    let below = text.lines().skip_while(move |line| !line.starts_with(heading)).skip(1);
+    below.take_while(|line| !line.is_empty())
+}
+
 /// The cells of the matrix and the photos of the bins.
 fn text_agrees_with_json(world: &World, text: &str) {
     let object = json(&world.run(&["evaluate", "data", "--json"]));
-    let section = |heading: &str| {
-        let mut lines = text.lines().skip_while(move |line| !line.starts_with(heading)).skip(1);
-        std::iter::from_fn(move || lines.next().filter(|line| !line.is_empty()))
-    };
     let bins = object["calibration"]["bins"].as_array().unwrap();
     let bins: Vec<u64> = bins.iter().filter_map(|bin| bin["count"].as_u64()).collect();
-    let shown: Vec<u64> = section("Calibration (")
+    let shown: Vec<u64> = section(text, "Calibration (")
         .map(|line| line.split_whitespace().last().unwrap().parse().unwrap())
         .collect();
     assert_eq!(shown, bins.into_iter().filter(|&count| count > 0).collect::<Vec<_>>());
     let matrix: Vec<Vec<&str>> =
-        section("Confusion (").map(|l| l.split_whitespace().collect()).collect();
+        section(text, "Confusion (").map(|l| l.split_whitespace().collect()).collect();
     assert_eq!(matrix.len(), 3, "columns and two classes: {text}");
     let (columns, rows) = matrix.split_first().unwrap();
     assert_eq!(columns[..2], ["1", "2"]);
     for (row, name) in rows.iter().zip(["tabby", "dog"]) {
         let (cells, rest) = row.split_at(columns.len());
-        let cells = cells.iter().map(|cell| if *cell == "·" { 0 } else { cell.parse().unwrap() });
+        let cells =
+            cells.iter().map(|cell| if *cell == "·" { 0 } else { cell.parse::<u64>().unwrap() });
         assert_eq!(cells.sum::<u64>(), 6, "{text}");
         assert!(rest[1].contains(name), "{text}");
     }

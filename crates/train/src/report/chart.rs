@@ -36,8 +36,11 @@ pub fn lines(x_label: &str, y_label: &str, series: &[Series]) -> String {
             .filter(|point| finite(point))
             .map(|&(x, y)| format!("{:.1},{:.1}", frame.px(x), frame.py(y)))
             .collect();
-        let dot = if points.len() == 1 { " dot" } else { "" };
-        points.extend_from_within(..dot.len().min(1));
+        let mut dot = "";
+        if points.len() == 1 {
+            dot = " dot";
+            points.extend_from_within(..);
+        }
         let _ = write!(
             svg,
             "<polyline class=\"line s{}{dot}\" points=\"{}\"/>",
