@@ -78,7 +78,7 @@ pub static KERNELS: &[Kernel] = kernels! {
     #[cfg(target_arch = "x86_64")]
     "u8_4x16__avx2" Avx2 Avx2 2 [1, 4, 6];
     #[cfg(target_arch = "aarch64")]
-    "u8_6x16__neondot" Neon NeonDot 4 [6, 12, 12];
+    "u8_4x16__neondot" Neon NeonDot 4 [4, 8, 12];
     #[cfg(target_arch = "aarch64")]
     "u8_4x16__neon" Neon NeonPlain 4 [4, 6, 12];
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
