@@ -23,6 +23,8 @@ RATE = 0.0005
 # float32 against float32 through batch statistics: TensorFlow against itself in float64 on the
 # reference batch: 6.5e-5 in the losses of five steps, 8.3e-7 in all variables together.
 LOSS_TOLERANCE = 1e-4
+# Of what the steps before have taken off the loss: TensorFlow's float32 slopes are up to 7e-3 from float64.
+FALL_TOLERANCE = 1e-3
 VARIABLES_TOLERANCE = 1e-5
 
 
@@ -76,9 +78,11 @@ def check_steps(report, train_steps, tuned: pathlib.Path, scratch: pathlib.Path)
         return report.check("train_steps", False, done.stderr.strip()[-300:])
     ours = np.array(json.loads(done.stdout))
     theirs, variables = tensorflow_steps(tuned, images, labels)
+    falls = np.abs(theirs - theirs[0]).max(axis=1)
     for step, difference in enumerate(np.abs(ours - theirs).max(axis=1), start=1):
+        tolerance = LOSS_TOLERANCE + FALL_TOLERANCE * falls[step - 1]
         detail = f"cross-entropy {theirs[step - 1][0]:.6f}, in all {theirs[step - 1][1]:.6f}; {difference:.1e} off"
-        report.check(f"loss before step {step}", difference <= LOSS_TOLERANCE, detail)
+        report.check(f"loss before step {step}", difference <= tolerance, detail)
     after = np.load(made)
     missing = sorted(set(variables) ^ set(after.files))
     gap = sum(float(((after[name] - value) ** 2).sum()) for name, value in variables.items() if name in after)
