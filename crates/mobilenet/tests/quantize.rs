@@ -319,7 +319,7 @@ fn eight_bits_are_written_as_they_were_read() {
     {
         assert_eq!(answers(&through(&ranges, format, name)), answers(&ranges), "{name}");
     }
-    let node = "Conv2d_0/weights_quant/FakeQuantWithMinMaxVars";
+    let node = "_quant/FakeQuantWithMinMaxVars`: FakeQuantWithMinMaxVars has no place";
     refused(&ranges, ExportFormat::Onnx, &["(FakeQuantWithMinMaxVars)", elsewhere[0]]);
     refused(&ranges, ExportFormat::TfLite, &[node, "`mobilenet quantize` writes the 8 bits"]);
     refused(&ranges, ExportFormat::SafeTensors, &["(Conv2D)", elsewhere[0]]);
