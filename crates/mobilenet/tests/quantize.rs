@@ -322,7 +322,7 @@ fn eight_bits_are_written_as_they_were_read() {
     let node = "_quant/FakeQuantWithMinMaxVars`: FakeQuantWithMinMaxVars has no place";
     refused(&ranges, ExportFormat::Onnx, &["(FakeQuantWithMinMaxVars)", elsewhere[0]]);
     refused(&ranges, ExportFormat::TfLite, &[node, "`mobilenet quantize` writes the 8 bits"]);
-    refused(&ranges, ExportFormat::SafeTensors, &["(Conv2D)", elsewhere[0]]);
+    refused(&ranges, ExportFormat::SafeTensors, &["(FakeQuantWithMinMaxVars)", elsewhere[0]]);
 }
 
 /// The graph says what its rounding approximates: plain arithmetic on it comes to the same steps.
