@@ -71,8 +71,9 @@ fn five_steps_follow_tensorflows_curve() {
     const LOSS_TOLERANCE: f64 = 1e-4;
     /// Ours are 2.8e-7 and 1.7e-6 off, TensorFlow's 8.3e-7 and 7.2e-6.
     const TOLERANCE: f64 = 3e-6;
-    /// Of an optimiser's slots.
-    const SLOT_TOLERANCE: f64 = 1e-2;
+    /// Of an optimiser's slots, which are sums of slopes: those of one variable are up to 5.2 % off
+    /// in TensorFlow's float32.
+    const SLOT_TOLERANCE: f64 = 5e-2;
     /// Name, optimiser, learning rate.
     type Case = (&'static str, Box<dyn Optimizer>, f32);
     let cases: [Case; 2] = [
