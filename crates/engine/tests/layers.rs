@@ -46,7 +46,7 @@ fn layer(g: &mut Graph, x: NodeId, layer: &(&str, &str, [usize; 4], i64)) -> Nod
         .with_float("epsilon", 0.001)
         .with_bool("is_training", true);
     let inputs = [x, gamma, beta, empty, empty].map(TensorId::from);
-    let norm = g.add(&format!("{name}/norm"), "FusedBatchNormV3", attributes, &inputs).unwrap();
+    let norm = g.add(format!("{name}/norm"), "FusedBatchNormV3", attributes, &inputs).unwrap();
     op(g, &format!("{name}/relu6"), "Relu6", &[norm])
 }
 

@@ -57,6 +57,9 @@ pub struct Inference {
 pub type Values<'a> =
     dyn Fn(&str) -> std::result::Result<Arc<Tensor>, mobilenet_engine::Error> + 'a;
 
+/// What is done with a sample's index and its answers.
+pub type Visit<'a> = dyn FnMut(usize, &[f32]) -> Result<ControlFlow<()>> + 'a;
+
 impl Inference {
     /// Compiles the graph with `values` and runs it over the images of `trial`. Each image is
     /// counted once. `watch` hears how many are done, at once and then after every batch of them,
@@ -104,7 +107,7 @@ impl Inference {
         &self,
         values: &Values<'_>,
         trial: Trial<'_>,
-        visit: &mut dyn FnMut(usize, &[f32]) -> Result<ControlFlow<()>>,
+        visit: &mut Visit<'_>,
     ) -> Result<Vec<(usize, String)>> {
         if trial.samples.is_empty() {
             return Ok(Vec::new());
