@@ -370,8 +370,8 @@ fn residual_layers(reads: fn(&[&str]) -> Value) -> MemoryFiles {
         layer("Dense", "predictions", dense, &["dropout"]),
     ];
     // Behind a border above and to the right, this window sees the pixel where it stood.
-    let corner = |i: usize| f32::from(u8::from(i / 9 == 2 && i % 9 % 4 == 0));
-    let pass = |i: usize| f32::from(u8::from(i % 4 == 0));
+    let corner = |i: usize| f32::from(u8::from(i / 9 == 2 && (i % 9).is_multiple_of(4)));
+    let pass = |i: usize| f32::from(u8::from(i.is_multiple_of(4)));
     let weights: [(&str, &[usize], Vec<f32>); 8] = [
         ("stem/kernel", &[1, 1, 3, 3], (0..9).map(pass).collect()),
         ("norm/beta", &[3], vec![0.0; 3]),

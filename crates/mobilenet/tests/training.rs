@@ -720,7 +720,8 @@ fn a_network_trained_for_8_bits_carries_its_ranges_and_answers_as_in_floats() {
         _ => ControlFlow::Continue(()),
     });
     assert!(stopped.unwrap().outcome.interrupted);
-    let set: [(fn(&mut Recipe), &str); 3] = [
+    type Set = (fn(&mut Recipe), &'static str);
+    let set: [Set; 3] = [
         (|recipe| recipe.l2_regularization = 1e-4, "L2"),
         (|recipe| recipe.dropout_keep = 0.9, "dropout"),
         (|recipe| recipe.label_smoothing = 0.1, "label smoothing"),

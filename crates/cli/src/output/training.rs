@@ -118,7 +118,7 @@ impl TrainingLog {
                 self.line(&json!({"event": "nothing_to_resume", "path": folder}))
             }
             Event::Preparing { what, done, total } => {
-                self.prepare(*what, *done, *total);
+                self.prepare(what, *done, *total);
                 self.line(&json!({"event": "preparing", "what": what, "images": done, "of": total}))
             }
             Event::Stepped { step, learning_rate, losses, accuracy } => {
