@@ -14,13 +14,13 @@ use mobilenet_train::dataset::{Dataset, Listing, Sample};
 use mobilenet_train::objective::Objective;
 use mobilenet_train::run::{Event, Network, Run};
 use mobilenet_train::trainer::TrainingGraph;
-use mobilenet_train::validation::{Inference, Score};
+use mobilenet_train::validation::Inference;
 
 use super::job::Job;
-use super::preparing::{Tally, Watch, skipped, testing};
+use super::preparing::{Tally, Watch, skipped};
 use super::recipe::Recipe;
 use super::teacher::{Distillation, Teacher};
-use super::trained::Trained;
+use super::trained::{self, Trained};
 use super::{export, network};
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::{Bare, hub_model};
@@ -127,11 +127,11 @@ impl QuantizationAwareOptions {
         if outcome.interrupted {
             return Ok(Trained::interrupted(outcome, labels));
         }
-        let values =
-            outcome.values.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-        let learnt = simulate(Some(&values.collect()))?;
-        self.write(learnt, width, &bare)?;
-        let test = self.test(&rounded, &outcome.values, width, &dataset, watch)?;
+        let values = outcome.values.iter();
+        let values: Values =
+            values.map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        self.write(simulate(Some(&values))?, width, &bare)?;
+        let test = trained::score(job, (&inference(&rounded), &values), width, &dataset, watch)?;
         Ok(Trained::finished(outcome, job, labels, test))
     }
 
@@ -184,30 +184,6 @@ impl QuantizationAwareOptions {
             None => false,
         });
         Ok(())
-    }
-
-    /// How often the rounded network agrees with that of floats on images it has not seen. Breaks
-    /// where `watch` does.
-    fn test(
-        &self,
-        rounded: &Simulation,
-        values: &BTreeMap<String, Tensor>,
-        classes: usize,
-        dataset: &Dataset,
-        watch: &mut Watch<'_>,
-    ) -> Result<ControlFlow<(), Option<Score>>> {
-        let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
-        if samples.is_empty() {
-            return Ok(ControlFlow::Continue(None));
-        }
-        let values: Values =
-            values.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-        let read = |name: &str| network::lookup(&values, name);
-        let inference = inference(rounded);
-        let score = self.job.on_pictures(samples, |trial| {
-            inference.score(&read, classes, trial, &mut testing(samples, watch))
-        })?;
-        Ok(score.map_or(ControlFlow::Break(()), |score| ControlFlow::Continue(Some(score))))
     }
 
     fn write(&self, learnt: Simulation, classes: usize, bare: &Bare) -> Result<()> {

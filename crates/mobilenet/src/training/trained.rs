@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use mobilenet_formats::Tensor;
 use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_train::checkpoint::Progress;
 use mobilenet_train::dataset::Dataset;
-use mobilenet_train::run::Outcome;
-use mobilenet_train::validation::Score;
+use mobilenet_train::run::{Network, Outcome};
+use mobilenet_train::validation::{Inference, Score};
 
 use super::job::Job;
 use super::network;
@@ -61,15 +63,25 @@ pub(super) fn test(
     dataset: &Dataset,
     watch: &mut Watch<'_>,
 ) -> Result<ControlFlow<(), Option<Score>>> {
+    let Network { inference, variables, .. } = network::of(module)?;
+    score(job, (&inference, &variables), dataset.classes.len(), dataset, watch)
+}
+
+/// As [`test`], for a network with its variables.
+pub(super) fn score(
+    job: &Job,
+    (inference, variables): (&Inference, &BTreeMap<String, Arc<Tensor>>),
+    classes: usize,
+    dataset: &Dataset,
+    watch: &mut Watch<'_>,
+) -> Result<ControlFlow<(), Option<Score>>> {
     let samples = if dataset.test.is_empty() { &dataset.validation } else { &dataset.test };
     if samples.is_empty() {
         return Ok(ControlFlow::Continue(None));
     }
-    let network = network::of(module)?;
-    let read = |name: &str| network::lookup(&network.variables, name);
-    let classes = dataset.classes.len();
+    let read = |name: &str| network::lookup(variables, name);
     let score = job.on_pictures(samples, |trial| {
-        network.inference.score(&read, classes, trial, &mut testing(samples, watch))
+        inference.score(&read, classes, trial, &mut testing(samples, watch))
     })?;
     let Some(score) = score else { return Ok(ControlFlow::Break(())) };
     // Validation images were told of before.

@@ -47,6 +47,9 @@ pub fn lines(x_label: &str, y_label: &str, series: &[Series]) -> String {
             index % 4,
             points.join(" ")
         );
+    }
+    // Over all lines, whose style keeps them off the letters.
+    for (index, line) in series.iter().enumerate() {
         let y = MARGIN.1 + 14.0 + 16.0 * index as f64;
         let _ = write!(
             svg,

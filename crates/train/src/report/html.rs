@@ -102,6 +102,7 @@ position:sticky;top:0;background:var(--paper)}th:first-child,td:first-child{text
 svg{max-width:100%;height:auto}.grid{stroke:var(--line)}.tick,.legend{font-size:11px;fill:var(--soft)}.line{fill:none;stroke-width:1.8}\
 .dot{stroke-width:6;stroke-linecap:round}\
 .line.s0{stroke:var(--a)}.line.s1{stroke:var(--b)}.line.s2{stroke:var(--c)}.line.s3{stroke:var(--d)}\
+.legend{paint-order:stroke;stroke:var(--paper);stroke-width:4px}\
 .legend.s0{fill:var(--a)}.legend.s1{fill:var(--b)}.legend.s2{fill:var(--c)}.legend.s3{fill:var(--d)}\
 .bar,.right{fill:var(--a)}.bar{fill-opacity:.55}.wrong{fill:var(--b)}.diagonal{stroke:var(--soft);stroke-dasharray:4 4}\
 .frame{fill:none;stroke:var(--line)}.wide{overflow-x:auto}.cell{font-size:10px;fill:var(--ink);text-anchor:middle;pointer-events:none}.strong{fill:var(--paper)}\
