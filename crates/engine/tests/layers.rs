@@ -112,6 +112,8 @@ fn layers_in_one_step_agree_with_float64_op_by_op() {
     // could apply it.
     assert_eq!(count("_layer_f32"), 4, "{kernels:?}");
     assert_eq!(count("_layer_grad_relu6"), 5, "{kernels:?}");
+    // All but the last have the slopes of scale and shift summed for them.
+    assert_eq!(count("_known"), 4, "{kernels:?}");
     assert_eq!((count("batch_statistics"), count("batch_norm_train")), (1, 1), "{kernels:?}");
     assert_eq!(count("batch_norm_grad") + count("backprop"), 0, "{kernels:?}");
     assert_eq!(got, run(&graph, &outputs, 3).1, "one thread and three");

@@ -142,7 +142,8 @@ impl Layer {
 impl Kernel for Layer {
     fn name(&self) -> String {
         let (kind, suffix) = (self.gradient.geometry.kind, suffix(self.norm.activation));
-        format!("{kind:?}_layer_grad{suffix}_f32__{}", self.isa).to_lowercase()
+        let known = if self.gradient.known { "_known" } else { "" };
+        format!("{kind:?}_layer_grad{suffix}{known}_f32__{}", self.isa).to_lowercase()
     }
 
     fn scratch_bytes(&self) -> usize {

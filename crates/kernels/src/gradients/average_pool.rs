@@ -60,13 +60,13 @@ impl Body for Row<'_> {
         let AveragePoolGradient { input: [height, width, _], window, output, .. } = *self.op;
         let [rows, columns, channels] = output;
         self.dx.fill(0.0);
-        for ky in 0..window.kernel[0] {
-            let reach = (self.y + window.padding.top).checked_sub(ky * window.dilation[0]);
-            let Some(from) = reach.filter(|from| from.is_multiple_of(window.stride[0])) else {
-                continue;
-            };
-            let row = from / window.stride[0];
-            if row >= rows {
+        // Rows and not taps, of which a window may have far more than there are rows.
+        for row in (0..rows).rev() {
+            let reach = (self.y + window.padding.top).checked_sub(row * window.stride[0]);
+            let dilation = window.dilation[0];
+            let reaches =
+                |by: &usize| by.is_multiple_of(dilation) && by / dilation < window.kernel[0];
+            if reach.filter(reaches).is_none() {
                 continue;
             }
             let ys = window.taps(0, row, height);

@@ -308,7 +308,9 @@ impl Body for Sums<'_, '_> {
         let rows = self.x.len() / wide;
         // SAFETY: so many rows have `wide` values, and the rest is less than a row.
         unsafe {
-            self.rows(simd, 0, rows, wide);
+            if rows > 0 {
+                self.rows(simd, 0, rows, wide);
+            }
             self.rows(simd, rows * wide, 1, self.x.len() - rows * wide);
         }
     }

@@ -236,7 +236,7 @@ fn activations() {
     }
 }
 
-fn layer_specs() -> [LayerSpec; 8] {
+fn layer_specs() -> [LayerSpec; 9] {
     let full = |input: [usize; 3], outputs: usize, kernel: usize, stride: usize| {
         let window = Window::same([kernel; 2], [stride; 2], [1, 1], [input[0], input[1]]);
         let activation = Activation::None;
@@ -256,6 +256,8 @@ fn layer_specs() -> [LayerSpec; 8] {
         depthwise([7, 7, 40], 1),
         depthwise([11, 9, 16], 2),
         depthwise([2, 2, 33], 2),
+        // Less than a row of those that vectors fill.
+        depthwise([1, 1, 8], 1),
     ]
 }
 
@@ -284,6 +286,15 @@ fn statistics(channels: usize) -> [Vec<f32>; 4] {
     let variance = numbers(21, channels).iter().map(|v| 1.5 + v).collect();
     let shift = numbers(22, channels).iter().map(|b| b + 0.5).collect();
     [numbers(20, channels), variance, numbers(23, channels), shift]
+}
+
+/// Of those statistics.
+fn normalization<'a>(
+    activation: Activation,
+    [mean, variance, gamma, beta]: &[Vec<f32>; 4],
+    factors: &'a mut [f32],
+) -> Normalization<'a> {
+    Normalization::new((activation, 1e-3), [mean, variance, gamma, beta], factors).unwrap()
 }
 
 fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
@@ -361,10 +372,7 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
     // What is applied to the input on the way gives the same as what was applied before.
     let vectors = statistics(input[2]);
     let mut factors = vec![f32::NAN; Normalization::scratch_len(input[2])];
-    let [mean, variance, gamma, beta] = &vectors;
-    let before =
-        Normalization::new((activation, 1e-3), [mean, variance, gamma, beta], &mut factors);
-    let before = before.unwrap();
+    let before = normalization(activation, &vectors, &mut factors);
     let mut applied = vec![f32::NAN; x.len()];
     before.apply(isa, &x, &mut applied);
     let got = on_threads(|pool| on(pool, &x, Some(before), true));
@@ -374,6 +382,7 @@ fn layer_backward(&Case { isa, spec, batch, activation }: &Case) {
 
     // Nor do the slopes of the norm before change for being summed where they are written.
     let dx = &got[got.len() - x.len()..];
+    let [mean, _, _, beta] = &vectors;
     let norm = BatchNormGradient {
         mean,
         inverse_deviation: &before_deviation,
@@ -450,10 +459,7 @@ fn layer_forward(&Case { isa, spec, batch, activation }: &Case) {
     let len = batch * output.iter().product::<usize>();
     let vectors = statistics(input[2]);
     let mut factors = vec![f32::NAN; Normalization::scratch_len(input[2])];
-    let [mean, variance, gamma, beta] = &vectors;
-    let before =
-        Normalization::new((activation, 1e-3), [mean, variance, gamma, beta], &mut factors);
-    let before = before.unwrap();
+    let before = normalization(activation, &vectors, &mut factors);
     let mut applied = vec![f32::NAN; x.len()];
     before.apply(isa, &x, &mut applied);
     let on = |pool: &Pool, x: &[f32], before: Option<Normalization<'_>>| {

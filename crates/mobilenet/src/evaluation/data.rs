@@ -136,7 +136,7 @@ fn in_folder(path: &Path, group: Group) -> Result<LabelledImages> {
 /// By class, or as a WebDataset, which has a `.cls` beside each picture.
 fn in_tar(path: &Path, group: Group) -> Result<LabelledImages> {
     let files = tar(path)?;
-    let sharded = files.iter().any(|(inside, _)| inside.ends_with(".cls"));
+    let sharded = files.iter().any(|(inside, _)| inside.to_ascii_lowercase().ends_with(".cls"));
     if sharded { numbered::open(path) } else { Ok(group(files)) }
 }
 

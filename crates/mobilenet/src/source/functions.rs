@@ -75,7 +75,7 @@ fn serving(meta_graph: &MetaGraphDef) -> Result<&SignatureDef> {
 
 /// Functions within functions, at most.
 const DEPTH: usize = 32;
-/// Nodes of all functions written out, at most.
+/// Nodes of all functions that are looked at, at most, and so of those written out.
 const NODES: usize = 1 << 18;
 
 /// Functions by name, and the nodes written out so far.
@@ -85,6 +85,8 @@ struct Inliner<'a> {
     calls: HashSet<String>,
     /// Op of each written node, for the numbers of named outputs.
     ops: HashMap<String, String>,
+    /// Nodes looked at: calls write none.
+    visited: usize,
     out: Vec<NodeDef>,
 }
 
@@ -101,12 +103,15 @@ impl<'a> Inliner<'a> {
         let library = graph.library.iter().flat_map(|library| &library.function);
         let named = library.filter_map(|f| Some((f.signature.as_ref()?.name.as_str(), f)));
         let functions = named.collect();
-        Ok(Inliner { functions, calls: HashSet::new(), ops: HashMap::new(), out: Vec::new() })
+        let (calls, ops) = (HashSet::new(), HashMap::new());
+        Ok(Inliner { functions, calls, ops, visited: 0, out: Vec::new() })
     }
 
     /// Writes out the nodes of one scope, and those of the functions they call.
     fn nodes(&mut self, nodes: &[NodeDef], scope: &Scope, depth: usize) -> Result<()> {
-        if depth > DEPTH || self.out.len().saturating_add(nodes.len()) > NODES {
+        // One for the call itself, so that empty functions count as well.
+        self.visited = self.visited.saturating_add(nodes.len() + 1);
+        if depth > DEPTH || self.visited > NODES {
             let message = format!("its functions nest more than {DEPTH} deep or are too large");
             return Err(format_error(message));
         }
@@ -195,7 +200,7 @@ impl<'a> Inliner<'a> {
         let (first, second) = (parts.next(), parts.next());
         let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0usize);
         let port = match (scope.function, first) {
-            (true, Some(output)) => self.first_port(&name, output) + number(second),
+            (true, Some(output)) => self.first_port(&name, output).saturating_add(number(second)),
             (_, port) => number(port),
         };
         if self.calls.contains(&name) {

@@ -116,9 +116,12 @@ fn is_of_v1(layer: &Value) -> bool {
             let known = ["softmax", "relu6", "linear"];
             config["activation"].as_str().is_some_and(|name| known.contains(&name))
         }
+        "Conv2D" | "DepthwiseConv2D" => {
+            let plain = |rates: &Vec<Value>| rates.iter().all(|rate| *rate == 1);
+            config.get("activation").is_none_or(|name| name == "linear")
+                && config["dilation_rate"].as_array().is_none_or(plain)
+        }
         "InputLayer"
-        | "Conv2D"
-        | "DepthwiseConv2D"
         | "ZeroPadding2D"
         | "GlobalAveragePooling2D"
         | "GlobalMaxPooling2D"

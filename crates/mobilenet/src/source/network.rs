@@ -355,7 +355,7 @@ fn pooled(graph: &mut Graph, output: TensorId) -> Result<Option<TensorId>> {
 }
 
 /// `name`, or with a number where a node is called so already.
-fn free_name(graph: &Graph, name: &str) -> String {
+pub(super) fn free_name(graph: &Graph, name: &str) -> String {
     let numbered = (1..).map(|n| format!("{name}_{n}"));
     std::iter::once(name.to_owned())
         .chain(numbered)

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::preprocessing::Preprocessing;
 
 /// The folder of checkpoints inside the folder of the module.
-const WORK: &str = "training";
+pub const CHECKPOINTS: &str = "training";
 
 /// On what a network is trained, how, and where to.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Job {
 
     /// Where checkpoints go.
     pub(super) fn work(&self) -> PathBuf {
-        self.out.join(WORK)
+        self.out.join(CHECKPOINTS)
     }
 
     /// How photos become the network's input after training.

@@ -22,7 +22,7 @@ mod trained;
 
 pub use class_weights::ClassWeights;
 pub use fine_tune::{FineTuneOptions, Mode};
-pub use job::Job;
+pub use job::{CHECKPOINTS, Job};
 pub use quantization_aware::QuantizationAwareOptions;
 pub use recipe::{AUGMENTATIONS, AugmentChanges, Named, RECIPES, Recipe, augmentation, recipe};
 pub use scratch::TrainOptions;

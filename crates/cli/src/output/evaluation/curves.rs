@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mobilenet::Module;
 use mobilenet::report::chart::{self, Series};
-use mobilenet::training::{Checkpoint, Epoch};
+use mobilenet::training::{CHECKPOINTS, Checkpoint, Epoch};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -15,9 +15,6 @@ use crate::output::epoch_line;
 
 /// Names a log may have, in the module's folder or the one around it.
 const NAMES: [&str; 3] = ["log.jsonl", "training.jsonl", "metrics.jsonl"];
-
-/// Where `train` and `fine-tune` keep checkpoints, in the module's folder.
-const CHECKPOINTS: &str = "training";
 
 /// What the numbers of an epoch are called in the charts.
 const EPOCH: [(&str, &str); 5] = [

@@ -9,6 +9,7 @@ use mobilenet_formats::tensorflow::messages::GraphDef;
 use mobilenet_formats::{DType, Tensor};
 use serde_json::Value;
 
+use super::super::network::free_name;
 use super::super::slim::Tensors;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -183,10 +184,7 @@ impl Layer<'_> {
         attributes: Attributes,
         inputs: &[TensorId],
     ) -> Result<TensorId> {
-        let plain = format!("{}/{name}", self.name.replace(':', "_"));
-        let numbered = (1..).map(|number| format!("{plain}_{number}"));
-        let mut names = std::iter::once(plain.clone()).chain(numbered);
-        let name = names.find(|name| self.graph.find(name).is_none()).unwrap_or_default();
+        let name = free_name(self.graph, &format!("{}/{name}", self.name.replace(':', "_")));
         Ok(self.graph.add(name, op, attributes, inputs)?.into())
     }
 
@@ -283,8 +281,8 @@ fn images(layer: &mut Layer<'_>) -> Result<TensorId> {
 
 fn add(layer: &mut Layer<'_>) -> Result<TensorId> {
     let mut sum = layer.input(0)?;
-    for input in layer.inputs.clone().into_iter().skip(1) {
-        sum = layer.add("AddV2", float(), &[sum, input])?;
+    for (place, input) in layer.inputs.clone().into_iter().enumerate().skip(1) {
+        sum = layer.node(&format!("AddV2_{place}"), "AddV2", float(), &[sum, input])?;
     }
     Ok(sum)
 }
@@ -333,14 +331,15 @@ fn batch_norm(layer: &mut Layer<'_>) -> Result<TensorId> {
 
 fn relu(layer: &mut Layer<'_>) -> Result<TensorId> {
     for key in ["negative_slope", "threshold"] {
-        if layer.config[key].as_f64().is_some_and(|value| value != 0.0) {
+        let value = &layer.config[key];
+        if !value.is_null() && value.as_f64() != Some(0.0) {
             return Err(unsupported(format!("{key} {}", layer.config[key])));
         }
     }
-    match layer.config["max_value"].as_f64() {
-        None => layer.unary("Relu"),
-        Some(6.0) => layer.unary("Relu6"),
-        Some(other) => Err(unsupported(format!("max_value {other}"))),
+    match &layer.config["max_value"] {
+        Value::Null => layer.unary("Relu"),
+        six if six.as_f64() == Some(6.0) => layer.unary("Relu6"),
+        other => Err(unsupported(format!("max_value {other}"))),
     }
 }
 
@@ -395,6 +394,10 @@ fn reshape(layer: &mut Layer<'_>, shape: Vec<i64>) -> Result<TensorId> {
     let known = shape.iter().filter(|&&side| side != -1).try_fold(1i64, |a, &b| a.checked_mul(b));
     let rest = known.filter(|&known| known > 0).map_or(0, |known| all / known);
     let sides = shape.iter().map(|&side| if side == -1 { rest } else { side });
+    // Or values of one image would come to another.
+    if sides.clone().try_fold(1i64, i64::checked_mul) != Some(all) {
+        return Err(wrong());
+    }
     let sides = std::iter::once(Ok(-1)).chain(sides.map(i32::try_from));
     let sides = sides.collect::<Result<Vec<i32>, _>>().map_err(|_| wrong())?;
     let shape = layer.constant("shape", &Tensor::vector(sides))?;

@@ -13,6 +13,7 @@ use mobilenet_formats::{self as formats, DType, Limits, TensorData};
 use super::operators;
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
+use crate::source::network::free_name;
 
 /// A subgraph as a graph.
 pub(super) struct Imported {
@@ -188,7 +189,7 @@ impl<'a> Importer<'a> {
         attributes: Attributes,
         inputs: &[TensorId],
     ) -> Result<TensorId> {
-        Ok(self.graph.add(free(&self.graph, name), op, attributes, inputs)?.into())
+        Ok(self.graph.add(free_name(&self.graph, name), op, attributes, inputs)?.into())
     }
 
     pub(super) fn add_constant(&mut self, name: &str, value: &formats::Tensor) -> Result<TensorId> {
@@ -399,16 +400,6 @@ impl<'a> Importer<'a> {
         }
         Ok((name, None))
     }
-}
-
-/// `name`, or `name_1`, `name_2`, … if the graph has it.
-fn free(graph: &Graph, name: &str) -> String {
-    let taken = |name: &str| graph.find(name).is_some();
-    if !taken(name) {
-        return name.to_owned();
-    }
-    let numbered = (1..).map(|i| format!("{name}_{i}")).find(|name| !taken(name));
-    numbered.unwrap_or_default()
 }
 
 /// The integers of a quantised tensor, in TensorFlow's words: those of uint8 are 32-bit integers
