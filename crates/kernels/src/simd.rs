@@ -91,6 +91,23 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn store_part(self, to: *mut f32, x: Self::V, count: usize);
 }
 
+/// `pointer`, of which the compiler then knows nothing: in a loop it keeps it in a register and
+/// addresses from it, where it would else keep every address it can make out of it.
+#[inline(always)]
+pub(crate) fn opaque(pointer: *const f32) -> *const f32 {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    {
+        let mut pointer = pointer;
+        // SAFETY: there is no instruction.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+        }
+        pointer
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    std::hint::black_box(pointer)
+}
+
 /// Whether the CPU has the instruction set.
 pub(crate) fn is_available(isa: Isa) -> bool {
     match isa {

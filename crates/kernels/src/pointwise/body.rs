@@ -4,8 +4,7 @@
 //! much larger than their terms round each of them to its last place.
 
 use super::{Layout, PointwiseTask};
-use crate::simd::{Body, Simd};
-use std::hint::black_box;
+use crate::simd::{Body, Simd, opaque};
 
 /// Floats in a cache line.
 const LINE: usize = 16;
@@ -222,8 +221,7 @@ impl<S: Simd> Panel<S> {
             for segment in 0..segments {
                 for (group, from) in at.input.iter_mut().enumerate().take(ROWS.div_ceil(GROUP)) {
                     let start = segment * segment_stride + group * GROUP * row_stride;
-                    // Opaque, or the compiler makes each row's address out of the one before.
-                    *from = black_box(input.wrapping_add(start));
+                    *from = input.wrapping_add(start);
                 }
                 for _ in 0..run / UNROLL {
                     self.taps::<ROWS, NV, UNROLL>(simd, &mut at, &mut sums);
@@ -274,7 +272,8 @@ impl<S: Simd> Panel<S> {
             }
         }
         for from in at.input.iter_mut().take(ROWS.div_ceil(GROUP)) {
-            *from = from.wrapping_add(U);
+            // Opaque, or the compiler spends a register, or a place in memory, on each row.
+            *from = opaque(from.wrapping_add(U));
         }
         at.packed = at.packed.wrapping_add(U * NV * S::LANES);
         at.ahead = at.ahead.wrapping_add(U * LINE);
