@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    mobilenet::prefer_large_pages();
     let arguments: Vec<_> = std::env::args_os().collect();
     let command = commands::Command::of(&arguments);
     match command.unwrap_or_else(|| args::Cli::parse().command).run() {

@@ -1,5 +1,7 @@
 //! Floats on cache-line boundaries: where packed weights live.
 
+use crate::pages::may_be_large;
+
 /// A fixed number of floats, the first on a 64-byte boundary.
 #[derive(Clone, Default)]
 pub(crate) struct Aligned {
@@ -14,7 +16,10 @@ struct Line([f32; 16]);
 impl Aligned {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+        let mut lines = Vec::with_capacity(len.div_ceil(16));
+        may_be_large(lines.spare_capacity_mut());
+        lines.resize(len.div_ceil(16), Line([0.0; 16]));
+        Self { lines, len }
     }
 
     /// The values of `data`, then zeros up to `len`.
@@ -37,7 +42,8 @@ pub(crate) struct Packer {
 impl Packer {
     /// For `len` floats.
     pub(crate) fn new(len: usize) -> Self {
-        let lines = Vec::with_capacity(len.div_ceil(16));
+        let mut lines = Vec::with_capacity(len.div_ceil(16));
+        may_be_large(lines.spare_capacity_mut());
         Self { lines, len, line: Line([0.0; 16]), filled: 0 }
     }
 

@@ -17,6 +17,7 @@ pub mod int8;
 mod isa;
 mod layer;
 mod normalize;
+mod pages;
 pub mod peak;
 mod pointwise;
 mod pool;
@@ -42,6 +43,7 @@ pub use normalize::{
     BatchNormOutput, BatchNormScratch, BatchNormSpec, Normalization, batch_norm_train,
     batch_statistics, normal_factor, normalize, scale_shift,
 };
+pub use pages::prefer_large_pages;
 pub use pointwise::{Pointwise, PointwiseSpec};
 pub use pool::{Active, Pool};
 pub use pooling::{PoolKind, Pooling, PoolingSpec, global_mean};

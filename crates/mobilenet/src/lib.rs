@@ -61,7 +61,7 @@ pub use mobilenet_formats::{DType, FileSource, Limits, MemoryFiles, Tensor, Tens
 pub use mobilenet_hub::{
     Cache, CacheEntry, EntryState, Handle, Hub, HubOptions, ModuleDir, ModuleFile, Progress,
 };
-pub use mobilenet_kernels::{Isa, Precision};
+pub use mobilenet_kernels::{Isa, Precision, prefer_large_pages};
 pub use mobilenet_train::report;
 pub use mobilenet_vision::{
     Crop, DecodeOptions, Image, Labels, Resize, Scratch, encode_jpeg, encode_png, metrics, synset,
