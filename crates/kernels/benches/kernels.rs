@@ -106,7 +106,7 @@ fn first(bench: &mut Criterion) {
     for outputs in [8, 16, 24, 32] {
         let activation = Activation::Relu6;
         let spec = Conv2dSpec { input: [192, 192, 3], outputs, window, affine, activation };
-        let image = vec![0.5; 192 * 192 * 3];
+        let (image, bytes) = (vec![0.5; 192 * 192 * 3], vec![128; 192 * 192 * 3]);
         for isa in Isa::available() {
             let op = Conv2d::new(isa, spec, &vec![0.1; 27 * outputs], None).expect("fits");
             let mut output = vec![0.0; op.output().iter().product()];
@@ -114,6 +114,12 @@ fn first(bench: &mut Criterion) {
             let names = (op.kernel().name, &*outputs.to_string());
             time(&mut group, names, 27 * output.len(), || {
                 op.run(&Pool::single(), 1, &image, &mut output, &mut scratch);
+            });
+            let mut scratch = vec![0.0; op.bytes_scratch_len(1)];
+            let names = (&*format!("{}_of_bytes", op.kernel().name), names.1);
+            time(&mut group, names, 27 * output.len(), || {
+                let pixels = (&*bytes, 1.0 / 255.0);
+                op.run_bytes(&Pool::single(), 1, pixels, &mut output, &mut scratch);
             });
         }
     }

@@ -1,6 +1,7 @@
 //! Convolution as a product of matrices. Inside the image the rows of the product are read where
 //! they lie; at the border (and for dilated kernels everywhere) patches are gathered first.
 
+mod bytes;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod pairs;
 pub(crate) mod reference;
@@ -160,7 +161,8 @@ impl Conv2d {
         pool.for_each_chunk_scratch(output, rows * row, scratch, &|index, output, patches| {
             for (line, output) in output.chunks_exact_mut(row.max(1)).enumerate() {
                 let y = index * rows + line;
-                self.row(&input[y / height * image..][..image], y % height, output, patches);
+                let image = Rows { floats: &input[y / height * image..][..image], first: 0 };
+                self.row(image, y % height, output, patches);
             }
         });
     }
@@ -171,6 +173,11 @@ impl Conv2d {
             Method::Product(product) if self.spec.is_product() => Some(product),
             _ => None,
         }
+    }
+
+    /// Values in a row of an input image.
+    fn row_len(&self) -> usize {
+        self.spec.input[1] * self.spec.input[2]
     }
 
     /// Floats of scratch memory for one output row.
@@ -186,8 +193,12 @@ impl Conv2d {
     }
 
     /// Computes output row `y` of an image.
-    fn row(&self, image: &[f32], y: usize, output: &mut [f32], patches: &mut [f32]) {
+    fn row(&self, image: Rows<'_>, y: usize, output: &mut [f32], patches: &mut [f32]) {
         match &self.method {
+            Method::Product(product) if self.spec.is_product() => {
+                let row = self.row_len();
+                product.run_rows(&image.starting_at(y, row)[..row], output);
+            }
             Method::Product(product) => {
                 let affine = self.spec.affine.unwrap_or(IDENTITY);
                 self.gathered(product, (affine, 0.0), (image, y, 0), output, patches);
@@ -205,7 +216,7 @@ impl Conv2d {
         &self,
         product: &Pointwise,
         padding: f32,
-        image: &[f32],
+        image: Rows<'_>,
         y: usize,
         output: &mut [f32],
         patches: &mut [f32],
@@ -228,8 +239,9 @@ impl Conv2d {
                 row_stride: window.stride[1] * channels,
             };
             let row = window.start(0, y) as usize;
-            let start = (row * width + window.start(1, first) as usize) * channels;
-            product.run_layout(layout, &image[start..], inner, &[]);
+            let start = window.start(1, first) as usize * channels;
+            let input = &image.starting_at(row, width * channels)[start..];
+            product.run_layout(layout, input, inner, &[]);
         }
     }
 
@@ -252,7 +264,7 @@ impl Conv2d {
         &self,
         product: &Pointwise,
         map: (Affine, f32),
-        (image, y, first): (&[f32], usize, usize),
+        (image, y, first): (Rows<'_>, usize, usize),
         output: &mut [f32],
         patches: &mut [f32],
     ) {
@@ -268,7 +280,7 @@ impl Conv2d {
     fn gather(
         &self,
         (affine, padding): (Affine, f32),
-        image: &[f32],
+        image: Rows<'_>,
         (y, x): (usize, usize),
         patch: &mut [f32],
     ) {
@@ -283,11 +295,26 @@ impl Conv2d {
             }
             let iy = (window.start(0, y) + (ky * window.dilation[0]) as isize) as usize;
             let ix = (window.start(1, x) + (kx * window.dilation[1]) as isize) as usize;
-            let from = &image[(iy * width + ix) * channels..][..channels];
+            let from = &image.starting_at(iy, width * channels)[ix * channels..][..channels];
             for (to, from) in to.iter_mut().zip(from) {
                 *to = from * affine.scale + affine.offset;
             }
         }
+    }
+}
+
+/// Rows of an input image, from row `first` on.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    floats: &'a [f32],
+    first: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// What there is from row `y` on, which must be there; rows have `len` floats.
+    #[inline(always)]
+    fn starting_at(self, y: usize, len: usize) -> &'a [f32] {
+        &self.floats[(y - self.first) * len..]
     }
 }
 

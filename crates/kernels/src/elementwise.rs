@@ -3,8 +3,11 @@
 
 mod binary;
 pub(crate) mod exp;
+mod widen;
 
 pub use binary::{Binary, BinaryOp};
+pub(crate) use widen::Widen;
+pub use widen::widen;
 
 use crate::isa::Isa;
 use crate::pool::Pool;

@@ -35,7 +35,7 @@ pub use choice::{Choice, Tuning};
 pub use conv2d::{Affine, Conv2d, Conv2dSpec};
 pub use cpu::cpu_model;
 pub use depthwise::{Depthwise, DepthwiseSpec};
-pub use elementwise::{Binary, BinaryOp, UnaryOp, unary};
+pub use elementwise::{Binary, BinaryOp, UnaryOp, unary, widen};
 pub use error::{Error, ErrorKind, Result};
 pub use isa::Isa;
 pub use layer::{Layer, LayerInput, LayerOutput, LayerSpec};

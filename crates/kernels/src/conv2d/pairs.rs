@@ -5,7 +5,7 @@
 //! odd lanes those of the second, and the halves are added at the end. The 9 floats of a kernel
 //! row are four pairs and a single one, so 15 steps do the work of 27 half-empty ones.
 
-use super::{Conv2dSpec, Folded};
+use super::{Conv2dSpec, Folded, Rows};
 use crate::aligned::Aligned;
 use crate::isa::Isa;
 use crate::simd::Avx512;
@@ -89,13 +89,13 @@ impl Pairs {
     }
 
     /// Output row `y` of an image.
-    pub(crate) fn row(&self, image: &[f32], y: usize, output: &mut [f32]) {
+    pub(crate) fn row(&self, image: Rows<'_>, y: usize, output: &mut [f32]) {
         let [height, width, _] = self.spec.input;
         let Padding { left, .. } = self.spec.window.padding;
         let lines = self.spec.window.start(0, y);
         let rows: [&[f32]; 3] = std::array::from_fn(|ky| {
             let line = usize::try_from(lines + ky as isize).ok().filter(|&line| line < height);
-            line.map_or(&self.padding[..], |line| &image[line * width * 3..][..width * 3])
+            line.map_or(&self.padding[..], |line| &image.starting_at(line, width * 3)[..width * 3])
         });
         // Pixels whose three columns are inside.
         let last = (width + left - 3) / 2 + 1;

@@ -102,6 +102,24 @@ fn check_conv2d(batch: usize, spec: Conv2dSpec) {
         let one = run(&Pool::single());
         assert_close(&what, 4 * terms, &one, &expected);
         assert_eq!(one, run(&POOL), "{what}: two threads");
+        check_conv2d_of_bytes(&what, &op, batch);
+    }
+}
+
+/// From bytes, the same bits as from the floats they stand for.
+fn check_conv2d_of_bytes(what: &str, op: &Conv2d, batch: usize) {
+    const FACTOR: f32 = 1.0 / 255.0;
+    let len = batch * op.spec().input.iter().product::<usize>();
+    let bytes: Vec<u8> = values(15, len).iter().map(|x| (x * 128.0 + 128.0) as u8).collect();
+    let floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) * FACTOR).collect();
+    let mut expected = vec![f32::NAN; batch * op.output().iter().product::<usize>()];
+    let mut scratch = vec![f32::NAN; op.scratch_len(1)];
+    op.run(&Pool::single(), batch, &floats, &mut expected, &mut scratch);
+    for pool in [&Pool::single(), &*POOL] {
+        let mut output = vec![f32::NAN; expected.len()];
+        let mut scratch = vec![f32::NAN; op.bytes_scratch_len(pool.threads())];
+        op.run_bytes(pool, batch, (&bytes, FACTOR), &mut output, &mut scratch);
+        assert_eq!(output, expected, "{what}: bytes on {} threads", pool.threads());
     }
 }
 
@@ -257,6 +275,9 @@ pub fn first_convolution_odd_shapes() {
             check_conv2d(2, first_spec(height, width, outputs));
         }
     }
+    // So wide that strips of bytes are one row, fewer than a task has; and two, of three.
+    check_conv2d(2, first_spec(70, 700, 8));
+    check_conv2d(1, first_spec(80, 500, 16));
 }
 
 pub fn magnitudes_are_as_assumed() {
