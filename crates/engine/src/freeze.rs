@@ -106,8 +106,8 @@ fn float() -> Attributes {
 impl Frozen<'_> {
     fn input(&mut self, place: usize, name: &str, shape: &Shape) -> Result<()> {
         let (node, _) = split_tensor_name(name);
-        let attributes =
-            Attributes::new().with_dtype("dtype", DType::F32).with_shape("shape", shape);
+        let dtype = self.graph.fact(self.graph.tensor(name)?).dtype.unwrap_or(DType::F32);
+        let attributes = Attributes::new().with_dtype("dtype", dtype).with_shape("shape", shape);
         let own = |value: &crate::program::Value| matches!(value.storage, Storage::Input(index) if index == place);
         let value = self.program.values.iter().position(own);
         let tensor = self.new.add(node, "Placeholder", attributes, &[])?;
@@ -190,6 +190,10 @@ impl Frozen<'_> {
                 let y = self.affine(&name, affine, x)?;
                 self.activation(&name, *activation, y)?
             }
+            Body::Widen(factor) => {
+                let x = self.operand(step)?;
+                self.widened(&name, *factor, x)?
+            }
             Body::Pad(_) | Body::Other(_) => self.copied(step)?,
             _ => return Err(self.refused(step, "no op of a graph for inference alone")),
         };
@@ -223,6 +227,13 @@ impl Frozen<'_> {
         Ok(y)
     }
 
+    /// Bytes as floats, each times `factor`.
+    fn widened(&mut self, name: &str, factor: f32, x: TensorId) -> Result<TensorId> {
+        let cast = Attributes::new().with_dtype("SrcT", DType::U8).with_dtype("DstT", DType::F32);
+        let x = self.add(&format!("{name}/Cast"), "Cast", cast, &[x])?;
+        self.affine(name, &Affine::scale(vec![f64::from(factor)]), x)
+    }
+
     fn activation(&mut self, name: &str, activation: Activation, x: TensorId) -> Result<TensorId> {
         match activation {
             Activation::None => Ok(x),
@@ -238,6 +249,9 @@ impl Frozen<'_> {
         step: &Step,
     ) -> Result<TensorId> {
         let mut x = self.operand(step)?;
+        if let Some(factor) = convolution.bytes {
+            x = self.widened(&format!("{name}/pixels"), factor, x)?;
+        }
         if let Some(pre) = &convolution.pre {
             x = self.affine(&format!("{name}/input"), pre, x)?;
         }

@@ -206,6 +206,7 @@ impl Lowering<'_> {
         let convolution = Convolution {
             geometry,
             weights,
+            bytes: None,
             pre: None,
             post: Affine::identity(),
             activation: Activation::None,
@@ -304,6 +305,10 @@ impl Lowering<'_> {
         let (from, to) = (self.fact(0)?.dtype, self.output_fact(0)?.dtype);
         if from == to {
             return self.forward(0);
+        }
+        if (from, to) == (Some(DType::U8), Some(DType::F32)) {
+            let x = self.input(0)?;
+            return self.emit(Body::Widen(1.0), vec![x], 1);
         }
         Err(Error::unsupported("a change of dtype at run time"))
     }

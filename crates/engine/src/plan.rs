@@ -37,6 +37,10 @@ pub struct PlanOptions {
     /// Variables that sessions keep and callers may set, by name; those that an operation of
     /// the plan changes are kept anyway, all others become constants.
     pub variables: Vec<String>,
+    /// Inputs of `float32` that sessions take as `uint8` instead, by name, and what each byte is
+    /// multiplied by: the same results as with the products, without a tensor of them where the
+    /// first step is a convolution.
+    pub bytes: Vec<(String, f32)>,
     /// Most bytes the arena of a session may have.
     pub max_arena_bytes: usize,
     /// Kernels that were measured; where there are none, the cost model decides.
@@ -51,6 +55,7 @@ impl Default for PlanOptions {
             threads: 1,
             targets: Vec::new(),
             variables: Vec::new(),
+            bytes: Vec::new(),
             max_arena_bytes: 16 << 30,
             tuning: None,
         }

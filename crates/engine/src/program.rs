@@ -53,11 +53,13 @@ pub(crate) struct Affine {
 }
 
 /// A convolution with constant weights and what was fused into it:
-/// `activation(post(conv(pre(x))))`; zeros pad what `pre` yields.
+/// `activation(post(conv(pre(x))))`; zeros pad what `pre` yields. With `bytes`, the input is of
+/// bytes, and `x` is each of them times this, rounded to single precision.
 #[derive(Clone, Debug)]
 pub(crate) struct Convolution {
     pub(crate) geometry: Geometry,
     pub(crate) weights: Arc<Tensor>,
+    pub(crate) bytes: Option<f32>,
     pub(crate) pre: Option<Affine>,
     pub(crate) post: Affine,
     pub(crate) activation: Activation,
@@ -122,6 +124,8 @@ pub(crate) enum Body {
     /// A depthwise convolution and the pointwise one that follows.
     Separable(Box<[Convolution; 2]>),
     Affine(Affine, Activation),
+    /// Bytes as floats, each times this.
+    Widen(f32),
     /// `[[top, bottom], [left, right]]` zeros around each image.
     Pad([[usize; 2]; 2]),
     /// Batch norm that is not folded, and the activation that follows.

@@ -20,6 +20,7 @@ mod random;
 mod reduce;
 mod softmax;
 mod walk;
+mod widen;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub(crate) use pool::{AveragePoolGrad, Pooling};
 pub(crate) use random::Random;
 pub(crate) use reduce::{L2Loss, Reduce};
 pub(crate) use softmax::Softmax;
+pub(crate) use widen::widen;
 
 /// Most inputs, and most outputs, of a step.
 pub(crate) const MOST_OPERANDS: usize = 14;

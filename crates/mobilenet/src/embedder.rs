@@ -173,7 +173,7 @@ impl EmbedWorker {
         Ok(values)
     }
 
-    /// The outputs for prepared images, `[n, h, w, 3]`, values in [0, 1]: `[n, …]`.
+    /// The outputs for prepared images, `[n, h, w, 3]`, `float32` in [0, 1] or `uint8`: `[n, …]`.
     ///
     /// # Errors
     /// If the tensor does not fit the signature, or its values are far outside [0, 1].

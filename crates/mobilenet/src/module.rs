@@ -10,7 +10,7 @@ use mobilenet_formats::tensorflow::HubModule;
 use mobilenet_formats::{DType, FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
 use mobilenet_kernels::{Isa, Pool, Precision};
-use mobilenet_vision::Labels;
+use mobilenet_vision::{Image, Labels};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::ModuleOptions;
@@ -69,12 +69,18 @@ pub struct Request {
     signature: String,
     outputs: Vec<String>,
     images: [usize; 3],
+    bytes: bool,
 }
 
 impl Request {
     /// The output `default` of a signature, for one image of the module's size.
     pub fn new(signature: impl Into<String>) -> Self {
-        Request { signature: signature.into(), outputs: vec!["default".into()], images: [1, 0, 0] }
+        Request {
+            signature: signature.into(),
+            outputs: vec!["default".into()],
+            images: [1, 0, 0],
+            bytes: false,
+        }
     }
 
     /// Other outputs, in this order.
@@ -88,6 +94,14 @@ impl Request {
     #[must_use]
     pub fn images(mut self, count: usize, (height, width): (usize, usize)) -> Self {
         self.images = [count, height, width];
+        self
+    }
+
+    /// Images of bytes, 0 to 255, in [`Runner::bytes_mut`]: the same results as with each of them
+    /// times [`Image::STEP`](crate::Image::STEP), without an image of floats in memory.
+    #[must_use]
+    pub fn bytes(mut self) -> Self {
+        self.bytes = true;
         self
     }
 }
@@ -355,8 +369,9 @@ impl Module {
         self.0.source.labels.as_ref()
     }
 
-    /// The output `default` of the signature `default` for `images`, `[n, h, w, 3]`, values in
-    /// [0, 1]. For a classification module that is `[n, classes]` logits.
+    /// The output `default` of the signature `default` for `images`, `[n, h, w, 3]`: `float32` in
+    /// [0, 1], or `uint8` from 0 to 255, which is the same. For a classification module that is
+    /// `[n, classes]` logits.
     ///
     /// # Errors
     /// [`ErrorKind::Input`] if the tensor does not fit, or its values are far outside [0, 1].
@@ -366,7 +381,8 @@ impl Module {
 
     /// Every output of a signature, by key.
     ///
-    /// `inputs`: tensors by key; those with a default value may be left out.
+    /// `inputs`: tensors by key, images as for [`Self::call`]; those with a default value may be
+    /// left out.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a signature or input that the module does not have,
@@ -406,7 +422,7 @@ impl Module {
         for (key, tensor) in inputs {
             let port = input_port(signature, key)?;
             check(port, tensor)?;
-            ports.push((port, tensor.shape()));
+            ports.push((port, tensor.dtype(), tensor.shape()));
         }
         let prepared =
             self.0.plans.get(&Key::new(signature, outputs, &ports)?, |key| self.compile(key))?;
@@ -453,8 +469,10 @@ impl Module {
         };
         let shape = [request.images[0].max(1), height, width, 3];
         check_shape(port, &shape)?;
+        let dtype = if request.bytes { DType::U8 } else { port.dtype };
+        check_dtype(port, dtype)?;
         let outputs: Vec<&str> = request.outputs.iter().map(String::as_str).collect();
-        Ok((Key::new(signature, &outputs, &[(port, &shape)])?, shape))
+        Ok((Key::new(signature, &outputs, &[(port, dtype, &shape)])?, shape))
     }
 
     fn pool(&self) -> &Arc<Pool> {
@@ -493,8 +511,10 @@ impl Module {
         let outputs: Vec<_> = key.outputs.iter().map(String::as_str).collect();
         let ends: Vec<_> = inputs.iter().map(|(name, _)| *name).chain(outputs.clone()).collect();
         let graph = self.0.source.graphs.part(&ends)?;
+        let bytes = key.bytes.iter().map(|name| (name.clone(), Image::STEP));
         let options = PlanOptions {
             isa: self.0.isa,
+            bytes: bytes.collect(),
             precision: self.0.precision,
             max_arena_bytes: self.0.max_arena_bytes,
             threads: self.0.threads,
@@ -561,6 +581,11 @@ fn require_images(signature: &Signature) -> Result<&Port> {
     })
 }
 
+/// Whether bytes may be given for its floats.
+fn takes_bytes(port: &Port) -> bool {
+    port.dtype == DType::F32 && (port.key == "images" || is_images(port))
+}
+
 fn is_images(port: &Port) -> bool {
     let colours =
         || port.shape.as_ref().map(|shape| (shape.len(), shape.last().copied().flatten()));
@@ -573,11 +598,17 @@ fn input_port<'a>(signature: &'a Signature, key: &str) -> Result<&'a Port> {
     signature.input(key).ok_or_else(|| missing(&what(), key, keys()))
 }
 
-fn check(port: &Port, tensor: &Tensor) -> Result<()> {
-    if tensor.dtype() != port.dtype {
-        let message = format!("input `{}` takes {}, not {}", port.key, port.dtype, tensor.dtype());
-        return Err(Error::new(ErrorKind::Input, message));
+fn check_dtype(port: &Port, dtype: DType) -> Result<()> {
+    if dtype == port.dtype || dtype == DType::U8 && takes_bytes(port) {
+        return Ok(());
     }
+    let or_bytes = if takes_bytes(port) { " or uint8" } else { "" };
+    let message = format!("input `{}` takes {}{or_bytes}, not {dtype}", port.key, port.dtype);
+    Err(Error::new(ErrorKind::Input, message))
+}
+
+fn check(port: &Port, tensor: &Tensor) -> Result<()> {
+    check_dtype(port, tensor.dtype())?;
     check_shape(port, tensor.shape())?;
     match tensor.as_f32() {
         Some(values) if is_images(port) => range::check_unit(&port.key, values),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mobilenet_engine::{ErrorKind, Plan, Session, Shape};
-use mobilenet_formats::Tensor;
+use mobilenet_formats::{DType, Tensor};
 use mobilenet_kernels::Pool;
 
 use crate::error::Result;
@@ -23,15 +23,17 @@ const IDLE: usize = 4;
 pub(crate) struct Key {
     /// Names of tensors with shapes. The number of images is unknown where any will do.
     pub(crate) inputs: Vec<(String, Shape)>,
+    /// Those of them that are pictures of floats and given as bytes.
+    pub(crate) bytes: Vec<String>,
     pub(crate) outputs: Vec<String>,
 }
 
 impl Key {
-    /// The outputs `keys` of `signature`, for inputs of these shapes.
+    /// The outputs `keys` of `signature`, for inputs of these types and shapes.
     pub(crate) fn new(
         signature: &Signature,
         keys: &[&str],
-        inputs: &[(&Port, &[usize])],
+        inputs: &[(&Port, DType, &[usize])],
     ) -> Result<Key> {
         let tensor = |key: &&str| {
             let there = signature.outputs.iter().map(|port| port.key.as_str());
@@ -39,9 +41,12 @@ impl Key {
             let port = signature.output(key).ok_or_else(|| missing(&what, key, there))?;
             Ok(port.tensor.clone())
         };
-        let input = |(port, shape): &(&Port, &[usize])| (port.tensor.clone(), Shape::known(shape));
+        let input =
+            |&(port, _, shape): &(&Port, _, &[usize])| (port.tensor.clone(), Shape::known(shape));
+        let bytes = inputs.iter().filter(|(port, dtype, _)| *dtype != port.dtype);
         Ok(Key {
             inputs: inputs.iter().map(input).collect(),
+            bytes: bytes.map(|(port, ..)| port.tensor.clone()).collect(),
             outputs: keys.iter().map(tensor).collect::<Result<_>>()?,
         })
     }
@@ -57,7 +62,7 @@ impl Key {
             };
             (name.clone(), shape)
         });
-        Key { inputs: inputs.collect(), outputs: self.outputs.clone() }
+        Key { inputs: inputs.collect(), ..self.clone() }
     }
 }
 

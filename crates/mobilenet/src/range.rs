@@ -31,7 +31,7 @@ fn cause(low: f32, high: f32) -> &'static str {
     if low >= -1.0 - SLACK && high <= 1.0 + SLACK {
         "values from -1 to 1? The module centres them itself: use x / 2 + 0.5"
     } else if low >= -SLACK && high <= 256.0 {
-        "bytes from 0 to 255? Divide by 255"
+        "bytes from 0 to 255? Divide by 255, or give uint8"
     } else if low >= -256.0 && high <= 256.0 {
         "a mean was subtracted? The module does that itself: pass pixels / 255"
     } else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mobilenet_engine::{Elements, Plan, Session, TensorView};
+use mobilenet_formats::DType;
 use mobilenet_kernels::Pool;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -25,8 +26,14 @@ pub struct Runner {
     session: Session,
     threads: usize,
     shape: [usize; 4],
-    input: Vec<f32>,
+    input: Pixels,
     output_shapes: Vec<Vec<usize>>,
+}
+
+/// The images.
+enum Pixels {
+    Floats(Vec<f32>),
+    Bytes(Vec<u8>),
 }
 
 impl fmt::Debug for Runner {
@@ -50,18 +57,49 @@ impl Runner {
         };
         let output_shapes =
             plan.outputs().iter().map(|port| of_images(port.shape.dims().unwrap_or_default()));
+        let input = match plan.inputs().first().map(|port| port.dtype) {
+            Some(DType::U8) => Pixels::Bytes(vec![0; length]),
+            _ => Pixels::Floats(vec![0.0; length]),
+        };
         Ok(Runner {
             output_shapes: output_shapes.collect(),
             threads: pool.threads(),
             session: Session::new(plan, pool),
             shape,
-            input: vec![0.0; length],
+            input,
         })
     }
 
-    /// The images: `[n, height, width, 3]`, values in [0, 1].
+    /// The images: `[n, height, width, 3]`, values in [0, 1]. Empty where [`Request::bytes`] was
+    /// asked for.
+    ///
+    /// [`Request::bytes`]: crate::Request::bytes
     pub fn input_mut(&mut self) -> &mut [f32] {
-        &mut self.input
+        match &mut self.input {
+            Pixels::Floats(floats) => floats,
+            Pixels::Bytes(_) => &mut [],
+        }
+    }
+
+    /// The images: `[n, height, width, 3]`, values from 0 to 255. Empty unless [`Request::bytes`]
+    /// was asked for.
+    ///
+    /// ```no_run
+    /// use mobilenet::{Module, Request};
+    ///
+    /// let module = Module::load("1.tar.gz")?;
+    /// let mut runner = module.runner(&Request::new("image_classification").bytes())?;
+    /// runner.bytes_mut().fill(128);
+    /// runner.run()?;
+    /// # Ok::<(), mobilenet::Error>(())
+    /// ```
+    ///
+    /// [`Request::bytes`]: crate::Request::bytes
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.input {
+            Pixels::Bytes(bytes) => bytes,
+            Pixels::Floats(_) => &mut [],
+        }
     }
 
     /// The shape of the images: `[n, height, width, 3]`.
@@ -74,7 +112,11 @@ impl Runner {
     /// # Errors
     /// None for a runner that was made without one, unless memory runs out.
     pub fn run(&mut self) -> Result<()> {
-        let view = TensorView { shape: &self.shape, elements: Elements::F32(&self.input) };
+        let elements = match &self.input {
+            Pixels::Floats(floats) => Elements::F32(floats),
+            Pixels::Bytes(bytes) => Elements::U8(bytes),
+        };
+        let view = TensorView { shape: &self.shape, elements };
         Ok(self.session.run(&[view])?)
     }
 

@@ -46,6 +46,52 @@ fn any_number_of_images_gives_the_same_rows() {
 }
 
 #[test]
+fn bytes_give_the_bits_of_their_floats() {
+    let module = tiny_module();
+    let bytes: Vec<u8> =
+        pixels(3 * 32 * 32 * 3, 11).iter().map(|value| (value * 256.0) as u8).collect();
+    let floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) * Image::STEP).collect();
+    // What photos of the right size become.
+    let photo = Image::new(32, 32, bytes[..32 * 32 * 3].to_vec()).unwrap();
+    let mut prepared = vec![0.0; 32 * 32 * 3];
+    let preprocessing = module.preprocessing().unwrap();
+    preprocessing.run(&photo, &mut prepared, &mut Default::default()).unwrap();
+    assert_eq!(prepared, floats[..32 * 32 * 3]);
+
+    let [bytes, floats] =
+        [Tensor::new([3, 32, 32, 3], bytes).unwrap(), Tensor::new([3, 32, 32, 3], floats).unwrap()];
+    let expected = module.call(&floats).unwrap();
+    assert_eq!(module.call(&bytes).unwrap(), expected);
+    let embedder = Embedder::new(module.clone()).unwrap();
+    let rows = |images| embedder.worker().embed_tensor(images).unwrap();
+    assert_eq!(rows(&bytes), rows(&floats));
+
+    let layer = "MobilenetV1/Conv2d_0";
+    let request = Request::new("image_classification").outputs(["default", layer]);
+    for count in [1, 3] {
+        let request = request.clone().images(count, (32, 32));
+        let of_bytes = request.clone().bytes();
+        for runners in [
+            [module.runner(&request).unwrap(), module.runner(&of_bytes).unwrap()],
+            [module.parallel_runner(&request).unwrap(), module.parallel_runner(&of_bytes).unwrap()],
+        ] {
+            let [mut plain, mut runner] = runners;
+            let len = count * 32 * 32 * 3;
+            plain.input_mut().copy_from_slice(&floats.as_f32().unwrap()[..len]);
+            runner.bytes_mut().copy_from_slice(&bytes.as_u8().unwrap()[..len]);
+            assert!(plain.bytes_mut().is_empty() && runner.input_mut().is_empty());
+            plain.run().unwrap();
+            runner.run().unwrap();
+            assert_eq!(plain.output(0), runner.output(0), "{count} images");
+            assert_eq!(plain.output(1), runner.output(1), "{count} images");
+            assert_eq!(plain.output(0), &expected.as_f32().unwrap()[..count * 5]);
+            let first = &runner.plan().summary().steps[0];
+            assert!(first.kernel.starts_with("conv2d of bytes"), "{}", first.kernel);
+        }
+    }
+}
+
+#[test]
 fn threads_and_clones_do_not_change_results() {
     let module = tiny_module();
     let expected = module.call(&images(3)).unwrap();
@@ -113,8 +159,8 @@ fn wrong_tensors_are_refused_with_the_cause() {
     let shape = Tensor::new([1, 32, 31, 3], vec![0.5f32; 32 * 31 * 3]).unwrap();
     let message = text(module.call(&shape), ErrorKind::Input);
     assert!(message.contains("[?, 32, 32, 3]") && message.contains("[1, 32, 31, 3]"), "{message}");
-    let bytes = Tensor::new([1, 32, 32, 3], vec![128u8; 32 * 32 * 3]).unwrap();
-    assert!(text(module.call(&bytes), ErrorKind::Input).contains("float32"));
+    let counts = Tensor::new([1, 32, 32, 3], vec![128i32; 32 * 32 * 3]).unwrap();
+    assert!(text(module.call(&counts), ErrorKind::Input).contains("float32 or uint8, not int32"));
     let scaled: Vec<f32> = pixels(32 * 32 * 3, 1).iter().map(|v| v * 255.0).collect();
     let scaled = Tensor::new([1, 32, 32, 3], scaled).unwrap();
     assert!(text(module.call(&scaled), ErrorKind::Input).contains("Divide by 255"));

@@ -17,6 +17,10 @@ pub struct Image {
 }
 
 impl Image {
+    /// What each of a byte's 255 steps is worth in [0, 1]: `convert_image_dtype`'s
+    /// `float32(1/255)`, which bytes are multiplied by.
+    pub const STEP: f32 = 1.0 / 255.0;
+
     /// Wraps `pixels`, `[height, width, 3]`.
     ///
     /// # Errors

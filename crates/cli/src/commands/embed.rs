@@ -30,8 +30,8 @@ Row i of a .npy belongs to the i-th input that could be read (--paths lists them
 
 /// Turn photos into feature vectors
 ///
-/// Inputs are images, or float32 .npy arrays [n, height, width, 3] with values in [0, 1]. The
-/// result has one row for each image: float32 [n, …].
+/// Inputs are images, or .npy arrays [n, height, width, 3]: float32 with values in [0, 1], or
+/// uint8. The result has one row for each image: float32 [n, …].
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Embed {

@@ -1,4 +1,4 @@
-//! `Cast`: another dtype; folded only.
+//! `Cast`: another dtype; folded, and at run time from `uint8` to `float32`.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -1,8 +1,10 @@
 //! Affines (batch norm, bias, scalar arithmetic) and activations move into the convolution
-//! before them, or, as an exact treatment of its input, into the one after.
+//! before them, or, as an exact treatment of its input, into the one after. What makes floats of
+//! bytes takes in the factor behind it and moves into the convolution after, too.
 
 use mobilenet_kernels::Activation;
 
+use super::separable::is_pointwise;
 use super::sweep;
 use crate::ops::Kind;
 use crate::program::{Affine, Body, Convolution, Program, Step};
@@ -13,21 +15,24 @@ pub(super) fn run(program: &mut Program) {
     let mut producers = program.producers();
     let mut dead = vec![false; program.steps.len()];
     for i in 0..program.steps.len() {
-        let Some(&input) = program.steps[i].inputs.first() else { continue };
-        let Some(producer) = producers[input.0].filter(|_| uses[input.0] == 1) else { continue };
-        let (before, after) = program.steps.split_at_mut(i);
-        let (before, after) = (&mut before[producer], &mut after[0]);
-        if dead[producer] || before.outputs.len() != 1 {
-            continue;
-        }
-        let merged = match (&mut before.body, &mut after.body) {
-            (before, Body::Affine(affine, activation)) => append(before, affine, *activation),
-            (Body::Affine(affine, Activation::None), Body::Convolution(after)) => {
-                prepend(affine, after)
+        // Behind what a step took in may be more that it can take in.
+        while let Some(&input) = program.steps[i].inputs.first()
+            && let Some(producer) = producers[input.0].filter(|_| uses[input.0] == 1)
+        {
+            let (before, after) = program.steps.split_at_mut(i);
+            let (before, after) = (&mut before[producer], &mut after[0]);
+            if dead[producer] || before.outputs.len() != 1 {
+                break;
             }
-            _ => None,
-        };
-        if let Some(body) = merged {
+            let merged = match (&mut before.body, &mut after.body) {
+                (before, Body::Affine(affine, activation)) => append(before, affine, *activation),
+                (Body::Affine(affine, Activation::None), Body::Convolution(after)) => {
+                    prepend(affine, after)
+                }
+                (Body::Widen(factor), Body::Convolution(after)) => of_bytes(*factor, after),
+                _ => None,
+            };
+            let Some(body) = merged else { break };
             *after = merge(before, after, body);
             dead[producer] = true;
             for output in &after.outputs {
@@ -57,6 +62,13 @@ fn append(before: &Body, affine: &Affine, activation: Activation) -> Option<Body
             Some(Body::Convolution(Box::new(convolution)))
         }
         Body::Affine(first, Activation::None) => Some(Body::Affine(first.then(affine), activation)),
+        // Bytes are floats without rounding, so the product is rounded once, as it was.
+        Body::Widen(1.0) if activation == Activation::None && affine.offset == [0.0] => {
+            match affine.scale[..] {
+                [scale] => Some(Body::Widen(scale as f32)),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
@@ -69,5 +81,16 @@ fn prepend(affine: &Affine, convolution: &Convolution) -> Option<Body> {
         return None;
     }
     let convolution = Convolution { pre: Some(affine.clone()), ..convolution.clone() };
+    Some(Body::Convolution(Box::new(convolution)))
+}
+
+/// Floats made of bytes, then a convolution, which makes them itself, a few rows at a time.
+/// Products of pixels alone have kernels that read floats and nothing else.
+fn of_bytes(factor: f32, convolution: &Convolution) -> Option<Body> {
+    let full = convolution.geometry.kind == Kind::Full && !is_pointwise(convolution);
+    if convolution.bytes.is_some() || !full {
+        return None;
+    }
+    let convolution = Convolution { bytes: Some(factor), ..convolution.clone() };
     Some(Body::Convolution(Box::new(convolution)))
 }

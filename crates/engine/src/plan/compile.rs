@@ -10,7 +10,7 @@ use super::{Place, Plan, PlanOptions, PlannedStep, Port, StepInfo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facts::{self, Shape, elements};
 use crate::fold::{self, Folded, Variables};
-use crate::graph::{Graph, NodeId, TensorId};
+use crate::graph::{Graph, NodeId, TensorId, split_tensor_name};
 use crate::lower::{self, Lowering};
 use crate::ops::Effect;
 use crate::passes;
@@ -27,6 +27,8 @@ const MAX_STEPS: usize = 1 << 14;
 /// The caller's tensors, resolved.
 struct Fed {
     tensors: Vec<(TensorId, Shape)>,
+    /// Those of floats that come as bytes, and what each byte is multiplied by.
+    bytes: Vec<(TensorId, f32)>,
     any_batch: bool,
 }
 
@@ -115,7 +117,7 @@ fn lower_for(
     outputs: &[&str],
     options: &PlanOptions,
 ) -> Result<Lowered> {
-    let fed = feed(graph, inputs)?;
+    let fed = feed(graph, inputs, &options.bytes)?;
     let wanted =
         outputs.iter().map(|name| graph.tensor(name)).collect::<Result<Vec<TensorId>>>()?;
     let order = needed(graph, &wanted, &fed, options)?;
@@ -130,8 +132,8 @@ fn lower_for(
     Ok(Lowered { fed, folded, program, env })
 }
 
-fn feed(graph: &Graph, inputs: &[(&str, Shape)]) -> Result<Fed> {
-    let mut fed = Fed { tensors: Vec::new(), any_batch: false };
+fn feed(graph: &Graph, inputs: &[(&str, Shape)], bytes: &[(String, f32)]) -> Result<Fed> {
+    let mut fed = Fed { tensors: Vec::new(), bytes: Vec::new(), any_batch: false };
     for (name, shape) in inputs {
         let tensor = graph.tensor(name)?;
         if fed.tensors.iter().any(|(other, _)| *other == tensor) {
@@ -150,6 +152,15 @@ fn feed(graph: &Graph, inputs: &[(&str, Shape)]) -> Result<Fed> {
             return Err(Error::input(message));
         }
         fed.tensors.push((tensor, shape));
+    }
+    for (name, factor) in bytes {
+        let tensor = graph.tensor(name)?;
+        let given = fed.tensors.iter().any(|(other, _)| *other == tensor);
+        if !given || graph.fact(tensor).dtype != Some(DType::F32) {
+            let name = crate::error::shorten(name);
+            return Err(Error::input(format!("'{name}' is no input of float32 to give as bytes")));
+        }
+        fed.bytes.push((tensor, *factor));
     }
     Ok(fed)
 }
@@ -202,7 +213,12 @@ fn lower(
             shape,
             storage: Storage::Input(index),
         };
-        env.insert(*tensor, program.add(value));
+        let bytes = fed.bytes.iter().find(|(other, _)| other == tensor);
+        let id = match bytes {
+            Some(&(_, factor)) => widened(&mut program, value, factor),
+            None => program.add(value),
+        };
+        env.insert(*tensor, id);
     }
     for &id in order {
         let node = graph.node(id);
@@ -222,6 +238,21 @@ fn lower(
         program.outputs.push(output);
     }
     Ok((program, env))
+}
+
+/// The floats of an input that comes as bytes.
+fn widened(program: &mut Program, input: Value, factor: f32) -> ValueId {
+    let name = input.name.clone();
+    let floats = Value { storage: Storage::Arena, per_image: false, ..input.clone() };
+    let bytes = program.add(Value { dtype: DType::U8, ..input });
+    let floats = program.add(floats);
+    program.steps.push(Step {
+        body: Body::Widen(factor),
+        inputs: vec![bytes],
+        outputs: vec![floats],
+        sources: vec![split_tensor_name(&name).0.to_owned()],
+    });
+    floats
 }
 
 /// The value of a wanted tensor, in the arena.
@@ -288,6 +319,7 @@ fn choose_one(body: &mut Body, site: &Site) -> Result<Arc<dyn Kernel>> {
         Body::Convolution(convolution) => steps::convolution(convolution, site),
         Body::Separable(pair) => steps::separable(pair, site),
         Body::Affine(affine, activation) => steps::affine(affine, *activation, site),
+        &mut Body::Widen(factor) => Ok(steps::widen(factor, site)),
         Body::Pad(pads) => steps::Pad::prepare(*pads, site),
         &mut Body::BatchNorm(attributes, activation) => {
             Ok(steps::batch_norm(attributes, activation, site))

@@ -19,6 +19,8 @@ use crate::reference;
 #[derive(Clone)]
 enum Packed {
     Full(kernels::Conv2d),
+    /// Of bytes, each times this.
+    OfBytes(kernels::Conv2d, f32),
     Pointwise(kernels::Pointwise),
     Depthwise(kernels::Depthwise),
     Separable(kernels::Separable),
@@ -41,7 +43,10 @@ pub(crate) fn convolution(convolution: &mut Convolution, site: &Site) -> Result<
     let packed = match geometry.kind {
         Kind::Depthwise => Packed::Depthwise(depthwise(convolution, site)?),
         Kind::Full if is_pointwise(convolution) => Packed::Pointwise(pointwise(convolution, site)?),
-        Kind::Full => Packed::Full(full(convolution, site)?),
+        Kind::Full => match (full(convolution, site)?, convolution.bytes) {
+            (packed, None) => Packed::Full(packed),
+            (packed, Some(factor)) => Packed::OfBytes(packed, factor),
+        },
     };
     Ok(Arc::new(Step {
         scratch_bytes: packed.scratch_bytes(site.threads),
@@ -84,7 +89,7 @@ impl Packed {
     /// What was packed, if it is one of those that are chosen among.
     fn tunable(&self, site: &Site) -> Option<Tunable> {
         let op = match self {
-            Self::Full(packed) => Tunable::Conv2d(packed.spec()),
+            Self::Full(packed) | Self::OfBytes(packed, _) => Tunable::Conv2d(packed.spec()),
             Self::Pointwise(packed) => Tunable::Pointwise(packed.spec(), site.rows()),
             Self::Depthwise(packed) => Tunable::Depthwise(packed.spec()),
             Self::Separable(packed) => Tunable::Separable(packed.spec()),
@@ -95,6 +100,7 @@ impl Packed {
     fn scratch_bytes(&self, threads: usize) -> usize {
         let floats = match self {
             Self::Full(packed) => packed.scratch_len(threads),
+            Self::OfBytes(packed, _) => packed.bytes_scratch_len(threads),
             Self::Separable(packed) => packed.scratch_len(threads),
             Self::Pointwise(_) | Self::Depthwise(_) => 0,
         };
@@ -225,6 +231,7 @@ impl Kernel for Step {
     fn name(&self) -> String {
         match &self.packed {
             Packed::Full(packed) => format!("conv2d: {}", packed.kernel().name),
+            Packed::OfBytes(packed, _) => format!("conv2d of bytes: {}", packed.kernel().name),
             Packed::Pointwise(packed) => packed.kernel().name.into(),
             Packed::Depthwise(packed) => packed.kernel().name.into(),
             Packed::Separable(packed) => {
@@ -247,16 +254,20 @@ impl Kernel for Step {
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
-        let (x, scratch) = (floats(call.inputs[0])?, floats_mut(call.scratch)?);
-        let (pool, y) = (call.pool, floats_mut(call.outputs[0])?);
-        let images = x.len() / self.image.max(1);
+        let (pool, input, scratch) = (call.pool, call.inputs[0], floats_mut(call.scratch)?);
+        let y = floats_mut(call.outputs[0])?;
+        let images = |bytes: usize| input.len() / (self.image * bytes).max(1);
         match &self.packed {
-            Packed::Full(packed) => packed.run(pool, images, x, y, scratch),
+            Packed::Full(packed) => packed.run(pool, images(4), floats(input)?, y, scratch),
+            Packed::OfBytes(packed, factor) => {
+                packed.run_bytes(pool, images(1), (input, *factor), y, scratch);
+            }
             Packed::Pointwise(packed) => {
+                let x = floats(input)?;
                 packed.run(pool, x.len() / packed.spec().inputs.max(1), x, y);
             }
-            Packed::Depthwise(packed) => packed.run(pool, images, x, y),
-            Packed::Separable(packed) => packed.run(pool, images, x, y, scratch),
+            Packed::Depthwise(packed) => packed.run(pool, images(4), floats(input)?, y),
+            Packed::Separable(packed) => packed.run(pool, images(4), floats(input)?, y, scratch),
         }
         Ok(())
     }

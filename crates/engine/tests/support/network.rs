@@ -86,9 +86,18 @@ pub fn batch_norm(graph: &mut Graph, name: &str, x: NodeId, channels: usize) -> 
 /// to `probabilities [?, 5]`.
 pub fn small() -> Graph {
     let mut graph = Graph::new();
-    let g = &mut graph;
-    let shape = Shape::new(vec![None, Some(9), Some(9), Some(3)]);
-    let x = placeholder(g, "x", shape);
+    let x = placeholder(&mut graph, "x", photos(None));
+    small_on(&mut graph, x);
+    graph
+}
+
+/// The shape of what [`small`] takes.
+pub fn photos(batch: Option<usize>) -> Shape {
+    Shape::new(vec![batch, Some(9), Some(9), Some(3)])
+}
+
+/// The rest of [`small`], behind `x`.
+pub fn small_on(g: &mut Graph, x: NodeId) {
     let two = constant(g, "two", &[], vec![2.0]);
     let one = constant(g, "one", &[], vec![1.0]);
     let x = op(g, "double", "Mul", &[x, two]);
@@ -112,7 +121,6 @@ pub fn small() -> Graph {
         Attributes::new().with_dtype("T", DType::F32).with_ints("squeeze_dims", &[1, 2]);
     let x = g.add("squeezed", "Squeeze", attributes, &[x.into()]).unwrap();
     op(g, "probabilities", "Softmax", &[x]);
-    graph
 }
 
 /// No variables.
@@ -122,7 +130,7 @@ pub fn none(name: &str) -> Result<Arc<Tensor>, Error> {
 
 /// A session of the small network that gives an inner value, the logits and the probabilities.
 pub fn session(graph: &Graph, batch: Option<usize>, threads: usize) -> Session {
-    let shape = Shape::new(vec![batch, Some(9), Some(9), Some(3)]);
+    let shape = photos(batch);
     let outputs = ["depthwise/relu6", "squeezed", "probabilities"];
     let options = PlanOptions { threads, ..PlanOptions::default() };
     let plan = Plan::compile(graph, &none, &[("x", shape)], &outputs, &options).unwrap();

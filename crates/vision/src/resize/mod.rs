@@ -12,7 +12,7 @@ mod taps;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Result};
+use crate::{Error, Image, Result};
 use axis::{Grid, Kernel};
 
 /// A resize method, by name; all of TensorFlow's, with its coordinates and rounding.
@@ -183,10 +183,10 @@ pub(crate) trait Sample: Copy {
 }
 
 impl Sample for u8 {
-    /// `convert_image_dtype`: one multiplication by `float32(1/255)`.
+    /// `convert_image_dtype`: one multiplication.
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        f32::from(self) * (1.0 / 255.0)
+        f32::from(self) * Image::STEP
     }
 }
 
