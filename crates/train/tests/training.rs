@@ -8,9 +8,15 @@
 
 mod support;
 
+use std::sync::Arc;
+
+use mobilenet_engine::{Plan, PlanOptions, Pool, Session, Shape, differentiate};
+use mobilenet_formats::Tensor;
 use mobilenet_train::optimizer::{GradientDescent, Optimizer, RmsProp};
-use mobilenet_train::trainer::{StepOptions, Trainer};
-use support::{Golden, batch, module, module_named, relative, training_graph, variables};
+use mobilenet_train::trainer::{StepOptions, Trainer, TrainingGraph};
+use support::{
+    Golden, batch, module, module_named, relative, training_graph, training_graph_of, variables,
+};
 
 fn trainer(tags: &[&str], optimizer: Box<dyn Optimizer>, threads: usize) -> Option<Trainer> {
     let module = module()?;
@@ -59,6 +65,60 @@ fn gradients_of_the_training_graph_are_as_near_to_float64_as_tensorflows() {
             assert!(gap < 1e-6, "{name}: {gap:.1e}");
         }
     }
+}
+
+/// The slope by the pixels of the first image, which reaches the loss through the statistics of the
+/// batch as well. Of this there are TensorFlow's float32 numbers alone: the tolerance is what they
+/// are off from float64 for the worst variable.
+#[test]
+fn the_gradient_of_the_first_image_agrees_with_tensorflows() {
+    let (Some(golden), Some(module)) = (Golden::open("train"), module()) else { return };
+    let TrainingGraph { mut graph, images, objective, .. } = training_graph(&module, &["train"]);
+    let slope = differentiate(&mut graph, &objective.loss, &[&images]).unwrap()[0].unwrap();
+    let slope = graph.tensor_name(slope);
+    let (pixels, labels) = batch(&golden);
+    let fed = [
+        (images.as_str(), vec![8, 192, 192, 3], pixels),
+        (objective.labels.as_str(), vec![8, 1001], labels),
+        (objective.weights.as_str(), vec![8], vec![1.0; 8]),
+    ];
+    let inputs: Vec<_> = fed.iter().map(|(name, shape, _)| (*name, Shape::known(shape))).collect();
+    let options = PlanOptions { threads: 2, ..PlanOptions::default() };
+    let plan = Plan::compile(&graph, &variables(&module), &inputs, &[&slope], &options).unwrap();
+    let mut session = Session::new(Arc::new(plan), Arc::new(Pool::new(2)));
+    let fed = fed.map(|(_, shape, values)| Tensor::new(shape, values).unwrap());
+    let got = session.call(&fed.each_ref()).unwrap();
+    let want = golden.reals("grad_images_first");
+    let gap = relative(&got[0].as_f32().unwrap()[..want.len()], &want);
+    println!("gradient of the first image: {gap:.1e} relative L2 to TensorFlow's float32");
+    assert!(gap < 5.2e-2, "{gap:.1e}");
+}
+
+/// Batch norm out of small ops, as TensorFlow ran it: without dropout, which the module has.
+#[test]
+fn the_unfused_graph_answers_as_tensorflows() {
+    let Some(golden) = Golden::open("train") else { return };
+    let Some(module) = module_named("variants/mobilenet_v1_025_192_unfused") else { return };
+    let training = training_graph_of(&module, &["train"], |node| {
+        let pooled = "MobilenetV1/Logits/global_pool";
+        let dropped = |input: &String| input.contains("/Dropout_1b/");
+        if node.name.ends_with("/Conv2d_1c_1x1/Conv2D") {
+            assert!(node.input.first().is_some_and(dropped), "{:?}", node.input);
+            pooled.clone_into(&mut node.input[0]);
+        }
+    });
+    let options = StepOptions { batch_size: 8, image_size: [192, 192], threads: 2, seed: 1 };
+    let optimizer = Box::new(GradientDescent);
+    let mut trainer = Trainer::new(training, &variables(&module), optimizer, options).unwrap();
+    let (images, labels) = batch(&golden);
+    let losses = trainer.step(&images, &labels, 0.0).unwrap();
+    let want = golden.reals("unfused/logits");
+    let gaps = trainer.logits().unwrap().iter().zip(&want);
+    let gap = gaps.map(|(&got, want)| (f64::from(got) - want).abs()).fold(0.0, f64::max);
+    let loss_gap = (f64::from(losses.loss) - golden.reals("unfused/loss")[0]).abs();
+    println!("unfused: logits {gap:.1e} off, loss {loss_gap:.1e}");
+    // As far as TensorFlow's float32 of the fused graph is from float64: 3.2e-4 and 1.2e-5.
+    assert!(gap < 3.5e-4 && loss_gap < 2e-5, "{gap:.1e} {loss_gap:.1e}");
 }
 
 #[test]

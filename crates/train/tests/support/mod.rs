@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mobilenet_engine::{Error, ErrorKind, Graph};
 use mobilenet_formats::safetensors::SafeTensors;
 use mobilenet_formats::tensorflow::HubModule;
+use mobilenet_formats::tensorflow::messages::NodeDef;
 use mobilenet_formats::{Limits, Tensor, archive};
 use mobilenet_train::objective::Objective;
 use mobilenet_train::trainer::TrainingGraph;
@@ -70,8 +71,19 @@ pub fn variables(module: &HubModule) -> impl Fn(&str) -> Result<Arc<Tensor>, Err
 
 /// The graph of these tags with its objective.
 pub fn training_graph(module: &HubModule, tags: &[&str]) -> TrainingGraph {
+    training_graph_of(module, tags, |_| ())
+}
+
+/// As [`training_graph`], of nodes that `change` has had.
+pub fn training_graph_of(
+    module: &HubModule,
+    tags: &[&str],
+    change: impl Fn(&mut NodeDef),
+) -> TrainingGraph {
     let meta = module.meta_graph(tags).unwrap();
-    let mut graph = Graph::import(meta.graph_def().unwrap()).unwrap();
+    let mut definition = meta.graph_def().unwrap().clone();
+    definition.node.iter_mut().for_each(change);
+    let mut graph = Graph::from_graph_def(definition).unwrap();
     let regularization = meta.regularization_losses().unwrap().to_vec();
     let objective =
         Objective::add(&mut graph, "MobilenetV1/Logits/SpatialSqueeze:0", &regularization).unwrap();
