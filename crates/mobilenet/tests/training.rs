@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+mod support;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,30 +16,12 @@ use std::path::{Path, PathBuf};
 use mobilenet::builder::MobilenetV1;
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
-    Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Recipe,
-    TrainOptions, recipe,
+    Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range,
+    Recipe, TrainOptions, recipe,
 };
 use mobilenet::{Classifier, DecidedBy, Image, Module};
 use mobilenet_formats::archive::{self, Compression};
-
-/// A folder that goes away with the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let name = format!("mobilenet-training-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use support::Scratch;
 
 /// A picture of one class: a red dot, a green square or blue stripes on some grey.
 fn picture(class: usize, number: usize) -> Image {
@@ -502,6 +486,33 @@ fn features_computed_before_a_stop_are_kept() {
     assert!(matches!(told.last(), Some(("classifier", 32, total)) if *total > 32), "{told:?}");
     assert!(!full.job.out.join("training/head").exists());
     assert!(!Checkpoint::exists(&full.job.out.join("training")));
+}
+
+#[test]
+fn dividing_photos_is_told_and_can_be_stopped() {
+    let scratch = Scratch::new("dividing");
+    // 83 photos without sides: 27 of each class, and two that are torn.
+    let train = data(&scratch.0, 27).join("train");
+    let told = |event: &Event<'_>, told: &mut Vec<(u64, u64)>| match event {
+        Event::Preparing { what: "division", done, total } => {
+            told.push((*done, *total));
+            if *done == 64 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        _ => panic!("{event:?}"),
+    };
+    let mut heard = Vec::new();
+    let trained = options(&train, scratch.0.join("trained"));
+    let stopped = trained.train(&mut |event| told(event, &mut heard)).unwrap();
+    assert_eq!(heard, [(0, 83), (64, 83)]);
+    assert!(stopped.outcome.interrupted && stopped.module.is_none() && stopped.labels.is_empty());
+    let mut tuned = tuning(&scratch.0, "tuned", Mode::Head);
+    tuned.job.data = vec![train.clone()];
+    heard.clear();
+    let stopped = tuned.train(&mut |event| told(event, &mut heard)).unwrap();
+    assert_eq!(heard, [(0, 83), (64, 83)]);
+    assert!(stopped.outcome.interrupted && stopped.module.is_none());
+    let curve = tuned.test_learning_rates(Range::default(), &mut |event| told(event, &mut heard));
+    assert!(curve.unwrap().points.is_empty());
 }
 
 #[test]

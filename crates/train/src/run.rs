@@ -109,7 +109,8 @@ pub enum Event<'a> {
     },
     /// Before the first step, all images are gone through once.
     Preparing {
-        /// What for: `hashes`, `features`, `answers`, or `classifier`, which is trained on features.
+        /// What for: `division` of undivided data, `hashes`, `features`, `answers`, or `classifier`,
+        /// which is trained on features.
         what: &'static str,
         /// Images done.
         done: u64,

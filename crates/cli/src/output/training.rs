@@ -20,6 +20,7 @@ const TEMPLATE: &str = "{bar:24} {human_pos}/{human_len} steps  {eta} left  {msg
 
 /// What the bar says of each preparation.
 const PREPARATIONS: &[(&str, &str)] = &[
+    ("division", "  read to divide them"),
     ("hashes", "  read"),
     ("features", "  features computed"),
     ("classifier", "  new classifier warmed up"),

@@ -121,13 +121,9 @@ struct Data {
 struct Ready {
     data: Data,
     module: HubModule,
-    /// `None`: stopped.
-    prepared: Option<Prepared>,
-}
-
-/// What learns, and the features it learns from where the rest is frozen throughout.
-struct Prepared {
+    /// What learns.
     network: Network,
+    /// What it learns from where the rest is frozen throughout.
     features: Option<Features>,
 }
 
@@ -140,9 +136,9 @@ impl FineTuneOptions {
     /// cannot be written.
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Trained> {
         let job = &self.job;
-        let Ready { data, mut module, prepared } = self.ready(watch)?;
-        let Some(Prepared { network, features }) = prepared else {
-            return Ok(Trained::stopped(job.work(), data.labels));
+        let Ready { data, mut module, network, features } = match self.ready(watch)? {
+            ControlFlow::Continue(ready) => ready,
+            ControlFlow::Break(labels) => return Trained::stopped(job, labels),
         };
         let learning = Learning { job, features: features.as_ref(), data: &data };
         let outcome = self.with_run(network, learning, |run| run.train(&data.dataset, watch))?;
@@ -166,24 +162,31 @@ impl FineTuneOptions {
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Curve> {
         let job = &self.job;
-        let Ready { data, prepared, .. } = self.ready(watch)?;
-        let Some(Prepared { network, features }) = prepared else { return Ok(Curve::default()) };
+        let ControlFlow::Continue(ready) = self.ready(watch)? else { return Ok(Curve::default()) };
+        let Ready { data, network, features, .. } = ready;
         let learning = Learning { job, features: features.as_ref(), data: &data };
         let test = |run: Run<'_>| run.test_learning_rates(&data.dataset, range, watch);
         self.with_run(network, learning, test)
     }
 
-    /// All that training wants, from settings that can be.
-    fn ready(&self, watch: &mut Watch<'_>) -> Result<Ready> {
+    /// All that training wants, from settings that can be; or the names of the classes, as far as
+    /// they are known where `watch` stopped it.
+    fn ready(&self, watch: &mut Watch<'_>) -> Result<ControlFlow<Vec<String>, Ready>> {
         self.check()?;
-        let dataset = self.job.dataset()?;
+        let Some(dataset) = self.job.dataset(watch)? else {
+            return Ok(ControlFlow::Break(Vec::new()));
+        };
         let listing = Listing::of(&dataset);
         let labels = self.job.labels(&dataset.classes)?;
         self.job.class_weights.of(&dataset, &labels)?;
         let mut module = self.fresh_module(labels.len())?;
         let mut data = Data { dataset, listing, labels };
-        let prepared = self.prepare(&mut module, &mut data, watch)?;
-        Ok(Ready { data, module, prepared })
+        Ok(match self.prepare(&mut module, &mut data, watch)? {
+            Some((network, features)) => {
+                ControlFlow::Continue(Ready { data, module, network, features })
+            }
+            None => ControlFlow::Break(data.labels),
+        })
     }
 
     /// Refuses what cannot be before anything takes time.
@@ -202,13 +205,13 @@ impl FineTuneOptions {
         module: &mut HubModule,
         data: &mut Data,
         watch: &mut Watch<'_>,
-    ) -> Result<Option<Prepared>> {
+    ) -> Result<Option<(Network, Option<Features>)>> {
         freeze::check(&self.freeze, &module.saved_model().variable_names())?;
         if self.mode == Mode::Head {
             let head = self.head(module, &mut data.dataset, watch)?;
             let Some((mut network, features)) = head else { return Ok(None) };
             freeze::apply(&self.freeze, &mut network)?;
-            return Ok(Some(Prepared { network, features: Some(features) }));
+            return Ok(Some((network, Some(features))));
         }
         if self.warm_up(module, data, watch)?.is_break() {
             return Ok(None);
@@ -220,7 +223,7 @@ impl FineTuneOptions {
             cut.apply(&mut network);
         }
         freeze::apply(&self.freeze, &mut network)?;
-        Ok(Some(Prepared { network, features: None }))
+        Ok(Some((network, None)))
     }
 
     /// The module's backbone with a new classifier.

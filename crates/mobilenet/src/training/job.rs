@@ -14,6 +14,7 @@ use mobilenet_train::validation::{Plain, Trial};
 use mobilenet_vision::{Crop, DecodeOptions, Preprocess, Resize};
 
 use super::class_weights::ClassWeights;
+use super::preparing::{Tally, Watch};
 use super::recipe::Recipe;
 use super::teacher::{Distillation, Teacher};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,11 +147,17 @@ impl Job {
         Ok(())
     }
 
-    pub(super) fn dataset(&self) -> Result<Dataset> {
+    /// The photos, divided; `None`: `watch` stopped that.
+    pub(super) fn dataset(&self, watch: &mut Watch<'_>) -> Result<Option<Dataset>> {
         let own = self.validation.is_none();
         let shares = if own { self.shares } else { Shares { validation: 0.0, test: 0.0 } };
-        let mut dataset = Dataset::open_all(&self.data, shares)?;
-        if let Some(folder) = &self.validation {
+        let mut tally = None;
+        let mut each = |photos| {
+            let begin = || Tally::new("division", photos, watch);
+            tally.get_or_insert_with(begin).count(watch)
+        };
+        let mut dataset = Dataset::open_all(&self.data, shares, &mut each)?;
+        if let (Some(dataset), Some(folder)) = (&mut dataset, &self.validation) {
             dataset.validate_with(folder)?;
         }
         Ok(dataset)

@@ -86,7 +86,9 @@ impl QuantizationAwareOptions {
             return Err(Error::new(ErrorKind::Training, message));
         }
         let bare = Bare::of(&self.module)?;
-        let mut dataset = job.dataset()?;
+        let labels = bare.labels.iter().flat_map(|labels| labels.iter().map(str::to_owned));
+        let labels: Vec<String> = labels.collect();
+        let Some(mut dataset) = job.dataset(watch)? else { return Trained::stopped(job, labels) };
         let listing = Listing::of(&dataset);
         let places = places(&bare)?;
         let calibration = Calibration::of_images(&bare, &places, &self.pixels(&dataset)?)?;
@@ -94,15 +96,13 @@ impl QuantizationAwareOptions {
             |values: Option<&Values>| simulate(&bare, &places, &calibration, self.ranges, values);
         let rounded = simulate(None)?;
         let (floats, width) = of_floats(&bare)?;
-        let labels = bare.labels.iter().flat_map(|labels| labels.iter().map(str::to_owned));
-        let labels: Vec<String> = labels.collect();
         let Dataset { train, validation, test, .. } = &mut dataset;
         let photos = train.len() + validation.len() + test.len();
         let mut tally = Tally::new("answers", photos, watch);
         for samples in [train, validation, test] {
             self.answer(&floats, samples, &mut tally, watch)?;
             if tally.flow().is_break() {
-                return Ok(Trained::stopped(job.work(), labels));
+                return Trained::stopped(job, labels);
             }
         }
         dataset.classes.clone_from(&labels);

@@ -42,7 +42,7 @@ impl TrainOptions {
     pub fn train(&self, watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>) -> Result<Trained> {
         self.check()?;
         let job = &self.job;
-        let dataset = job.dataset()?;
+        let Some(dataset) = job.dataset(watch)? else { return Trained::stopped(job, Vec::new()) };
         let labels = job.labels(&dataset.classes)?;
         let mut module = self.module(&dataset)?;
         let outcome =
@@ -55,7 +55,8 @@ impl TrainOptions {
         Ok(Trained::finished(outcome, job, labels, test))
     }
 
-    /// Tries learning rates from low to high; nothing is kept of it.
+    /// Tries learning rates from low to high; nothing is kept of it. The curve is empty where
+    /// `watch` stopped it before its first step.
     ///
     /// # Errors
     /// As [`TrainOptions::train`]; if the range is impossible.
@@ -65,7 +66,7 @@ impl TrainOptions {
         watch: &mut dyn FnMut(&Event<'_>) -> ControlFlow<()>,
     ) -> Result<Curve> {
         self.check()?;
-        let dataset = self.job.dataset()?;
+        let Some(dataset) = self.job.dataset(watch)? else { return Ok(Curve::default()) };
         let labels = self.job.labels(&dataset.classes)?;
         let module = self.module(&dataset)?;
         self.with_run(&module, &dataset, &labels, |run| {

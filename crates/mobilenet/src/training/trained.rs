@@ -24,7 +24,7 @@ pub struct Trained {
     pub outcome: Outcome,
     /// The module's folder; `None` if the run was interrupted before its end.
     pub module: Option<PathBuf>,
-    /// Names of the classes.
+    /// Names of the classes; empty where the run was stopped while the photos were divided.
     pub labels: Vec<String>,
     /// What the finished module makes of the test images, or of the validation images where
     /// there are none; `None` without either, and after an interruption.
@@ -32,10 +32,12 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// A run that was stopped before its first step; checkpoints would be in `folder`.
-    pub(super) fn stopped(folder: PathBuf, labels: Vec<String>) -> Self {
-        let (values, progress) = (BTreeMap::new(), Progress::default());
-        Self::interrupted(Outcome { values, progress, interrupted: true, folder }, labels)
+    /// A run that was stopped before a step was taken.
+    pub(super) fn stopped(job: &Job, labels: Vec<String>) -> Result<Self> {
+        let folder = job.work();
+        let progress = Progress::default();
+        let outcome = Outcome { values: BTreeMap::new(), progress, interrupted: true, folder };
+        Ok(Self::interrupted(outcome, labels))
     }
 
     /// A run that was stopped on the way.

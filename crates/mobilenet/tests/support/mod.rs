@@ -48,6 +48,25 @@ pub fn save(name: &str, archive: &[u8]) -> PathBuf {
     path
 }
 
+/// A folder that goes away with the test.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let name = format!("mobilenet-tests-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// The tiny network with labels, loaded.
 pub fn tiny_module() -> Module {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

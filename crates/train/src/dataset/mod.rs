@@ -15,6 +15,7 @@ mod tfrecord;
 mod webdataset;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 pub use listing::Listing;
@@ -51,10 +52,17 @@ impl Dataset {
     /// # Errors
     /// If nothing is there, a folder cannot be read, or fewer than two classes are found.
     pub fn open(path: &Path, shares: Shares) -> Result<Self> {
+        let mut dataset = Self::find_samples(path)?;
+        shares.check()?;
+        let _ = split::divide(&mut dataset, shares, &mut || ControlFlow::Continue(()));
+        Ok(dataset)
+    }
+
+    /// What is at `path`, as it is.
+    fn find_samples(path: &Path) -> Result<Self> {
         let numbered = shards::is_sharded(path)?;
-        let mut dataset = if numbered { shards::open(path)? } else { folder::open(path)? };
+        let dataset = if numbered { shards::open(path)? } else { folder::open(path)? };
         dataset.check(path, numbered)?;
-        split::divide(&mut dataset, shares)?;
         Ok(dataset)
     }
 
@@ -77,19 +85,32 @@ impl Dataset {
     }
 
     /// Opens each of `paths` and joins them: classes of the same name are one class, and a
-    /// sample's `origin` says which path it is from.
+    /// sample's `origin` says which path it is from. Images are read where they are to be divided:
+    /// after each of them `each` is called with how many there are, and may stop it: `None`.
     ///
     /// # Errors
     /// As [`Dataset::open`]; if there is no path.
-    pub fn open_all(paths: &[PathBuf], shares: Shares) -> Result<Self> {
-        let (first, others) = paths
-            .split_first()
-            .ok_or_else(|| Error::new(ErrorKind::Options, "no data to learn from"))?;
-        let mut dataset = Self::open(first, shares)?;
-        for (path, origin) in others.iter().zip(1..) {
-            dataset.join(path, Self::open(path, shares)?, origin)?;
+    pub fn open_all(
+        paths: &[PathBuf],
+        shares: Shares,
+        each: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Self>> {
+        let found = paths.iter().map(|path| Self::find_samples(path));
+        let mut found = found.collect::<Result<Vec<Self>>>()?;
+        shares.check()?;
+        let total = found.iter().map(|dataset| split::count(dataset, shares)).sum();
+        for dataset in &mut found {
+            if split::divide(dataset, shares, &mut || each(total)).is_break() {
+                return Ok(None);
+            }
         }
-        Ok(dataset)
+        let mut found = found.into_iter();
+        let no_data = || Error::new(ErrorKind::Options, "no data to learn from");
+        let mut dataset = found.next().ok_or_else(no_data)?;
+        for ((other, path), origin) in found.zip(paths.iter().skip(1)).zip(1..) {
+            dataset.join(path, other, origin)?;
+        }
+        Ok(Some(dataset))
     }
 
     /// Adds the images of another, from `path`.

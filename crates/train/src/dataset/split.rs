@@ -1,5 +1,7 @@
 //! Dividing a data set by what its images contain.
 
+use std::ops::ControlFlow;
+
 use sha2::{Digest as _, Sha256};
 
 use super::{Dataset, Sample};
@@ -21,28 +23,55 @@ impl Default for Shares {
     }
 }
 
-/// Fills what is empty of validation and test from the training images.
+impl Shares {
+    /// Refuses shares that leave nothing to train on.
+    pub(super) fn check(self) -> Result<()> {
+        let valid = |share: f64| (0.0..1.0).contains(&share);
+        let Self { validation, test } = self;
+        if valid(validation) && valid(test) && validation + test < 1.0 {
+            return Ok(());
+        }
+        let message = format!(
+            "shares of {validation} for validation and {test} for test leave nothing to train on"
+        );
+        Err(Error::new(ErrorKind::Options, message))
+    }
+
+    /// Those that `dataset` does not bring itself.
+    fn missing(self, dataset: &Dataset) -> Self {
+        let undivided = dataset.validation.is_empty();
+        Self {
+            validation: if undivided { self.validation } else { 0.0 },
+            test: if undivided && dataset.test.is_empty() { self.test } else { 0.0 },
+        }
+    }
+
+    fn is_nothing(self) -> bool {
+        self.validation + self.test == 0.0
+    }
+}
+
+/// How many images [`divide`] reads.
+pub(super) fn count(dataset: &Dataset, shares: Shares) -> usize {
+    if shares.missing(dataset).is_nothing() { 0 } else { dataset.train.len() }
+}
+
+/// Fills what is empty of validation and test from the training images. `each` is called after
+/// each image that was read; where it breaks, the images that were not are gone.
 ///
 /// An image's place follows from the SHA-256 of its bytes alone, so copies of one image never
 /// stand on both sides. One that cannot be read stays where it is: whoever learns from the images
 /// passes over it and tells of it. A class that would lose its last training image keeps them all.
-pub(super) fn divide(dataset: &mut Dataset, shares: Shares) -> Result<()> {
-    let valid = |share: f64| (0.0..1.0).contains(&share);
-    if !valid(shares.validation) || !valid(shares.test) || shares.validation + shares.test >= 1.0 {
-        return Err(Error::new(
-            ErrorKind::Options,
-            format!(
-                "shares of {} for validation and {} for test leave nothing to train on",
-                shares.validation, shares.test
-            ),
-        ));
+pub(super) fn divide(
+    dataset: &mut Dataset,
+    shares: Shares,
+    each: &mut dyn FnMut() -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let missing = shares.missing(dataset);
+    if missing.is_nothing() {
+        return ControlFlow::Continue(());
     }
-    let validation = if dataset.validation.is_empty() { shares.validation } else { 0.0 };
-    let test =
-        if dataset.test.is_empty() && dataset.validation.is_empty() { shares.test } else { 0.0 };
-    if validation + test == 0.0 {
-        return Ok(());
-    }
+    let Shares { validation, test } = missing;
     let mut train = Vec::with_capacity(dataset.train.len());
     for sample in std::mem::take(&mut dataset.train) {
         match place(&sample) {
@@ -50,10 +79,11 @@ pub(super) fn divide(dataset: &mut Dataset, shares: Shares) -> Result<()> {
             Ok(place) if place < validation + test => dataset.test.push(sample),
             _ => train.push(sample),
         }
+        each()?;
     }
     dataset.train = train;
     return_lost_classes(dataset);
-    Ok(())
+    ControlFlow::Continue(())
 }
 
 /// Uniform in [0, 1) by content.

@@ -272,6 +272,44 @@ fn hostile_tars_say_what_is_wrong_and_where() {
     assert_eq!((dataset.train.len(), dataset.train[0].label), (1, 1));
 }
 
+/// All images of `paths`, undivided.
+fn open_all(paths: &[PathBuf]) -> Result<Dataset> {
+    Dataset::open_all(paths, ALL, &mut |_| panic!("nothing is read")).map(Option::unwrap)
+}
+
+#[test]
+fn dividing_counts_the_images_it_reads_and_can_be_stopped() {
+    let scratch = Scratch::new("counted");
+    for n in 0..40 {
+        scratch.file(&format!("whole/cat/{n}.jpg"), format!("{n}").as_bytes());
+        scratch.file(&format!("more/dog/{n}.jpg"), format!("dog {n}").as_bytes());
+        scratch.file(&format!("parts/train/cat/{n}.jpg"), b"any");
+    }
+    scratch.file("parts/val/cat/1.jpg", b"any");
+    let open = |names: &[&str], stop: usize| {
+        let paths: Vec<PathBuf> = names.iter().map(|name| scratch.0.join(name)).collect();
+        let mut told = Vec::new();
+        let dataset = Dataset::open_all(&paths, Shares::default(), &mut |total| {
+            told.push(total);
+            if told.len() == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (dataset.unwrap(), told)
+    };
+    let (dataset, told) = open(&["whole", "parts", "more"], usize::MAX);
+    let dataset = dataset.unwrap();
+    // What is divided already is not read.
+    assert_eq!(told, [80; 80]);
+    assert_eq!(dataset.train.len() + dataset.validation.len() + dataset.test.len(), 121);
+    let alone = Dataset::open(&scratch.0.join("whole"), Shares::default()).unwrap();
+    let of_first = |samples: &[Sample]| -> Vec<Sample> {
+        samples.iter().filter(|sample| sample.origin == 0).cloned().collect()
+    };
+    assert_eq!(of_first(&dataset.validation), alone.validation);
+    assert!(open(&["parts"], usize::MAX).1.is_empty());
+    let (dataset, told) = open(&["whole", "more"], 50);
+    assert!(dataset.is_none() && told.len() == 50);
+}
+
 #[test]
 fn sources_are_joined_by_the_names_of_their_classes() {
     let scratch = Scratch::new("join");
@@ -282,7 +320,7 @@ fn sources_are_joined_by_the_names_of_their_classes() {
     let records = records(&[example(b"5", 0, "dog"), example(b"6", 1, "bee")]);
     scratch.file("c.tfrecord", &records);
     let paths = ["a", "b", "c.tfrecord"].map(|name| scratch.0.join(name));
-    let mut dataset = Dataset::open_all(&paths, ALL).unwrap();
+    let mut dataset = open_all(&paths).unwrap();
     assert_eq!(dataset.classes, ["cat", "dog", "ant", "bee"]);
     let found: Vec<_> = dataset.train.iter().map(|s| (s.origin, s.label)).collect();
     assert_eq!(found, [(0, 0), (0, 1), (1, 2), (1, 0), (2, 1), (2, 3)]);
@@ -292,7 +330,7 @@ fn sources_are_joined_by_the_names_of_their_classes() {
     dataset.classes.pop();
     let error = dataset.validate_with(&paths[2]).unwrap_err();
     assert!(error.to_string().contains("no class \"bee\""), "{error}");
-    assert!(Dataset::open_all(&[], ALL).is_err());
+    assert!(open_all(&[]).is_err());
 }
 
 #[test]
@@ -312,7 +350,7 @@ fn classes_of_one_name_are_told_apart_by_number_or_refused() {
     assert_eq!(dataset.validation.iter().map(|s| s.label).collect::<Vec<_>>(), [3]);
     let error = dataset.validate_with(&path("moved.tfrecord")).unwrap_err().to_string();
     assert!(error.contains("class 2 is called \"crane\"") && error.contains("moved"), "{error}");
-    let join = |other: &str| Dataset::open_all(&[path("all.tfrecord"), path(other)], ALL);
+    let join = |other: &str| open_all(&[path("all.tfrecord"), path(other)]);
     let twice = join("all.tfrecord").unwrap();
     assert_eq!(twice.train.iter().map(|s| s.label).collect::<Vec<_>>(), [1, 2, 3, 1, 2, 3]);
     assert_eq!(join("other.tfrecord").unwrap().classes[4..], ["x"]);
