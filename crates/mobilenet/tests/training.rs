@@ -516,6 +516,26 @@ fn dividing_photos_is_told_and_can_be_stopped() {
 }
 
 #[test]
+fn a_run_that_is_stopped_before_it_goes_on_says_how_far_it_is() {
+    let scratch = Scratch::new("before");
+    data(&scratch.0, 12);
+    let mut options = tuning(&scratch.0, "out", Mode::Head);
+    let stopped = options.train(&mut |event| match event {
+        Event::Stepped { step: 3, .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert_eq!(stopped.unwrap().outcome.progress.step, 3);
+    options.job.resume = true;
+    let stopped = options.train(&mut |event| match event {
+        Event::Preparing { what: "hashes", .. } => ControlFlow::Break(()),
+        _ => panic!("{event:?}"),
+    });
+    let outcome = stopped.unwrap().outcome;
+    assert!(outcome.interrupted);
+    assert_eq!(outcome.progress.step, 3);
+}
+
+#[test]
 fn shapes_are_learned_and_the_module_classifies() {
     let scratch = Scratch::new("learn");
     let data = data(&scratch.0, 64);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mobilenet_formats::Tensor;
 use mobilenet_formats::tensorflow::HubModule;
-use mobilenet_train::checkpoint::Progress;
+use mobilenet_train::checkpoint::{Checkpoint, Progress};
 use mobilenet_train::dataset::Dataset;
 use mobilenet_train::run::{Network, Outcome};
 use mobilenet_train::validation::{Inference, Score};
@@ -32,10 +32,14 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// A run that was stopped before a step was taken.
+    /// A run that was stopped before a step was taken: one that goes on is as far as its checkpoint.
     pub(super) fn stopped(job: &Job, labels: Vec<String>) -> Result<Self> {
         let folder = job.work();
-        let progress = Progress::default();
+        let progress = if job.resume && Checkpoint::exists(&folder) {
+            Checkpoint::load(&folder)?.progress
+        } else {
+            Progress::default()
+        };
         let outcome = Outcome { values: BTreeMap::new(), progress, interrupted: true, folder };
         Ok(Self::interrupted(outcome, labels))
     }
