@@ -1,4 +1,5 @@
 //! Out to TFLite and back, in floats and in 8 bits, and files that lie: on a tiny network made here.
+//! What 8 bits lose: of Google's network, on photos.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,12 +10,20 @@
 
 mod support;
 
+use std::fs::File;
+use std::io::BufReader;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
-use mobilenet::evaluation::{EvaluationOptions, LabelledImages, evaluate};
+use mobilenet::evaluation::LabelledImages;
 use mobilenet::export::tflite::WeightType;
-use mobilenet::quantize::{QuantizeOptions, Quantized, RangeMethod, carries_ranges, quantize};
-use mobilenet::{Classifier, ExportFormat, Limits, Module, Request, Scratch, Tensor};
+use mobilenet::quantize::{
+    QuantizeOptions, Quantized, RangeMethod, calibration_images, carries_ranges, quantize,
+};
+use mobilenet::training::{Job, QuantizationAwareOptions, Shares, recipe};
+use mobilenet::{
+    Choice, Classifier, ExportFormat, Limits, Module, Preprocessing, Request, Tensor, synset_index,
+};
 use mobilenet_engine::interpret::interpret;
 use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::DType;
@@ -26,7 +35,9 @@ use mobilenet_formats::tensorflow::messages::{
 use mobilenet_formats::tensorflow::{HubModule, SavedModel};
 use mobilenet_formats::tflite::{BuiltinOptions, Model, QuantizationParameters};
 use mobilenet_formats::tflite::{append_files, associated_files};
-use support::{SEED, difference, pixels, rows, save, shared, tiny_network};
+use mobilenet_train::dataset::Sample;
+use ruzstd::decoding::StreamingDecoder;
+use support::{SEED, Scratch, difference, pixels, rows, save, shared, tiny_network};
 
 const SIDE: usize = 32;
 
@@ -486,32 +497,108 @@ fn nothing_to_calibrate_on_is_said() {
     assert!(error.to_string().contains("no images"), "{error}");
 }
 
-/// Calibration alone: at most 1.5 points of top 1 on 200 photos of ImageNet.
+/// The network 0.25/192 with Google's weights.
+fn real_module(shared: &Path) -> Module {
+    let archive = shared.join("modules/mobilenet_v1_025_192/classification/1.tar.gz");
+    Module::load(archive.to_str().unwrap()).unwrap()
+}
+
+/// The 200 labelled photos of ImageNet.
+fn photos(shared: &Path) -> LabelledImages {
+    let data = LabelledImages::open(&shared.join("data/imagenet-samples-200.tar")).unwrap();
+    assert_eq!(data.images.len(), 200);
+    data
+}
+
+/// Unpacks the 3,068 photos of clothes that are there to train on, a folder for each class. None of
+/// them is among the 200.
+fn clothes(shared: &Path, root: &Path) -> PathBuf {
+    let folder = root.join("clothes");
+    let file = File::open(shared.join("data/clothing-small.tar.zst")).unwrap();
+    let mut archive = tar::Archive::new(StreamingDecoder::new(BufReader::new(file)).unwrap());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        let Ok(inside) = path.strip_prefix("clothing-small/train") else { continue };
+        if entry.header().entry_type().is_file() {
+            let path = folder.join(inside);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            entry.unpack(path).unwrap();
+        }
+    }
+    folder
+}
+
+/// The likeliest class of each photo.
+fn answers(module: &Module, pixels: &Preprocessing, data: &LabelledImages) -> Vec<usize> {
+    let options = Classifier::options().preprocessing(pixels.clone());
+    let mut worker = options.build(module.clone()).unwrap().worker();
+    let mut answer = |sample: &Sample| {
+        let file = sample.source.read().unwrap();
+        worker.classify_bytes(&file, &Choice::top(1)).unwrap()[0].index
+    };
+    data.images.iter().map(&mut answer).collect()
+}
+
+/// Holds a network of 8 bits against its floats on the 200 photos, whole and as slim's evaluation
+/// crops them: it may lose so many `points` of top 1, of which a photo is half a one.
+fn keeps_its_accuracy(shared: &Path, floats: &Module, small: &Quantized, name: &str, points: f64) {
+    let small = load("real.tflite", &small.to_tflite().unwrap()).unwrap();
+    let data = photos(shared);
+    let whole = floats.preprocessing().unwrap();
+    let mut cropped = whole.clone();
+    cropped.crop = "central:0.875".parse().unwrap();
+    cropped.resize = "tf1-legacy-bilinear".parse().unwrap();
+    for (way, pixels) in [("whole", whole), ("cropped", cropped)] {
+        let [floats, small] = [floats, &small].map(|module| answers(module, &pixels, &data));
+        let top_1 = |answers: &[usize]| {
+            let right = |(answer, sample): &(&usize, &Sample)| {
+                synset_index(&data.classes[sample.label]) == Some(**answer)
+            };
+            100.0 * answers.iter().zip(&data.images).filter(right).count() as f64 / 200.0
+        };
+        let (was, is) = (top_1(&floats), top_1(&small));
+        let same = floats.iter().zip(&small).filter(|(a, b)| a == b).count();
+        println!("{name}, {way}: top 1 {was} % -> {is} %, as in floats on {same} of 200 photos");
+        assert!(is >= was - points, "{name}, {way}: {was} % -> {is} %");
+        // It is 176 to 185; with biases that are not moved, 156.
+        assert!(same >= 165, "{name}, {way}: {same}");
+    }
+}
+
+/// Calibration alone loses at most 1.5 points, whether it sees photos of the kind or of another.
 #[test]
 fn the_real_network_keeps_its_accuracy() {
     let Some(shared) = shared() else { return };
-    let archive = shared.join("modules/mobilenet_v1_025_192/classification/1.tar.gz");
-    let module = Module::load(archive.to_str().unwrap()).unwrap();
-    let data = LabelledImages::open(&shared.join("data/imagenet-samples-200.tar")).unwrap();
-    let mut preprocessing = module.preprocessing().unwrap();
-    preprocessing.crop = "central:0.875".parse().unwrap();
-    preprocessing.resize = "tf1-legacy-bilinear".parse().unwrap();
-    let mut scratch = Scratch::default();
-    let photos = data.images.iter().step_by(2).map(|sample| {
-        let image = preprocessing.decode(&sample.source.read().unwrap())?;
-        let mut pixels = vec![0.0; preprocessing.output_len()];
-        preprocessing.run(&image, &mut pixels, &mut scratch)?;
-        Ok(Tensor::new([1, 192, 192, 3], pixels)?)
-    });
-    let quantized = quantize(&module, photos, &QuantizeOptions::default()).unwrap();
-    let small = load("real.tflite", &quantized.to_tflite().unwrap()).unwrap();
-    let [floats, bytes] = [module, small].map(|module| {
-        let options = Classifier::options().preprocessing(preprocessing.clone());
-        let classifier = options.build(module).unwrap();
-        let options = EvaluationOptions { mistakes: 0, ..EvaluationOptions::default() };
-        let found = evaluate(&classifier, &data, &options, |_| ControlFlow::Continue(())).unwrap();
-        (100.0 * found.top_1(), 100.0 * found.top_5())
-    });
-    println!("top 1 {:.1} -> {:.1}, top 5 {:.1} -> {:.1}", floats.0, bytes.0, floats.1, bytes.1);
-    assert!(bytes.0 >= floats.0 - 1.5, "{floats:?} {bytes:?}");
+    let scratch = Scratch::new("calibration");
+    let module = real_module(&shared);
+    let clothes = LabelledImages::open(&clothes(&shared, &scratch.0)).unwrap();
+    let pixels = module.preprocessing().unwrap();
+    for (name, data) in [("on 100 of the photos", photos(&shared)), ("on 100 of clothes", clothes)]
+    {
+        let images = calibration_images(&data.images, 100, &pixels);
+        let small = quantize(&module, images, &QuantizeOptions::default()).unwrap();
+        keeps_its_accuracy(&shared, &module, &small, name, 1.5);
+    }
+}
+
+/// Trained rounded it loses at most 0.5 points: for one epoch of the recipe, on all 3,068 photos of
+/// clothes, whose labels are not used. With a third of them the loss is 0.5 or 1.0, by which third.
+#[test]
+fn the_real_network_trained_for_8_bits_keeps_its_accuracy() {
+    let Some(shared) = shared() else { return };
+    let scratch = Scratch::new("aware");
+    let module = real_module(&shared);
+    let mut recipe = recipe("quantization-aware").unwrap();
+    recipe.epochs = 1.0;
+    let out = scratch.0.join("aware");
+    let mut job = Job::new(clothes(&shared, &scratch.0), &out, 192, recipe);
+    job.shares = Shares { validation: 0.0, test: 0.0 };
+    let options = QuantizationAwareOptions::new(job, module.clone());
+    let trained = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(trained.outcome.progress.step, 3068 / 32);
+    let aware = Module::load(out.to_str().unwrap()).unwrap();
+    let no_images = std::iter::empty();
+    let small = quantize(&aware, no_images, &QuantizeOptions::default()).unwrap();
+    keeps_its_accuracy(&shared, &module, &small, "trained rounded", 0.5);
 }
