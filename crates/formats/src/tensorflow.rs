@@ -19,6 +19,45 @@ pub use saved_model::{MetaGraph, SavedModel};
 
 use crate::{Limits, Result, wire};
 
+/// Whether `bytes` look like a `saved_model.pb`: to their end its schema version and its meta graphs,
+/// the first of them a message of no other fields than those have.
+#[must_use]
+pub fn detect_saved_model(bytes: &[u8]) -> bool {
+    let mut first: Option<&[u8]> = None;
+    for field in wire::fields(bytes) {
+        match field.map(|field| (field.whole.first().copied(), field.content)) {
+            Ok((Some(SCHEMA_VERSION), _)) => {}
+            Ok((Some(META_GRAPH), content)) => first = first.or(Some(content)),
+            _ => return false,
+        }
+    }
+    let of_meta_graph = |number: u64| (1..=7).contains(&number);
+    first.is_some_and(|graph| {
+        wire::fields(graph).all(|field| field.is_ok_and(|field| of_meta_graph(field.number)))
+    })
+}
+
+/// Whether a file that begins with `head`, some 32 bytes, is a `saved_model.pb` beyond doubt: its
+/// first meta graph begins with its description or its graph.
+///
+/// Where it is not, [`detect_saved_model`] may still say yes to the whole file.
+#[must_use]
+pub fn begins_saved_model(head: &[u8]) -> bool {
+    let mut cursor = wire::Cursor::new(head);
+    let mut tag = cursor.array::<1>();
+    if matches!(tag, Ok([SCHEMA_VERSION])) && cursor.varint().is_ok() {
+        tag = cursor.array();
+    }
+    matches!(tag, Ok([META_GRAPH]))
+        && cursor.varint().is_ok()
+        && matches!(cursor.array(), Ok([0x0a | 0x12]))
+}
+
+/// The tags of `SavedModel`'s fields.
+const SCHEMA_VERSION: u8 = 0x08;
+/// As [`SCHEMA_VERSION`].
+const META_GRAPH: u8 = 0x12;
+
 /// Whether `bytes` look like a frozen graph: a `GraphDef` begins with a node, and a node with its
 /// name and its op.
 #[must_use]

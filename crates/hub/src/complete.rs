@@ -1,6 +1,66 @@
-//! Whether a list of files can be a whole module: the graph, and every shard of the variables.
+//! Whether files can be a whole SavedModel: the graph, and every shard of the variables.
 //!
-//! Judged by names and sizes alone. What the files mean is read by `mobilenet-formats`.
+//! Judged by names and sizes, and where the graph is not called as usual by its first bytes. What the
+//! files mean is read by `mobilenet-formats`; models of other formats are judged by who reads them.
+
+use std::path::Path;
+
+use mobilenet_formats::FileSource as _;
+use mobilenet_formats::tensorflow::begins_saved_model;
+
+use crate::module::{ModuleDir, ModuleFile};
+use crate::{Error, ErrorKind, Result};
+
+/// Refuses a SavedModel with a part missing: `message`, and what it lacks. `root` is the folder it
+/// lies in, or `None` for an archive.
+pub(crate) fn check(module: &ModuleDir, message: &str, root: Option<&Path>) -> Result<()> {
+    let files = module.files();
+    if !files.is_empty() && !files.iter().any(is_of_saved_model) {
+        return Ok(());
+    }
+    let graph = graph(module, &files);
+    let names: Vec<NameAndSize<'_>> = files
+        .iter()
+        .map(|file| match graph.as_deref() == Some(file.path.as_str()) {
+            true => (GRAPHS[0], file.size),
+            false => (file.path.as_str(), file.size),
+        })
+        .collect();
+    let Some(lack) = lack(&names) else { return Ok(()) };
+    let error = Error::new(ErrorKind::Incomplete, format!("{message}: {lack}"));
+    let at_root = names.iter().any(|(path, _)| GRAPHS.contains(path));
+    Err(match (folder_of_graph(&names).filter(|_| !at_root), root) {
+        (None, _) => error,
+        (Some(folder), Some(root)) => error.hint(format!("give {}", root.join(folder).display())),
+        (Some(folder), None) => error.hint(format!("unpack it and give its folder `{folder}`")),
+    })
+}
+
+fn is_of_saved_model(file: &ModuleFile) -> bool {
+    let path = file.path.as_str();
+    path.rsplit('/').next() == Some(GRAPHS[0])
+        || path.starts_with("variables/")
+        || path == "tfhub_module.pb"
+}
+
+/// The file at the root that is the graph under another name, if none has the usual one.
+fn graph(module: &ModuleDir, files: &[ModuleFile]) -> Option<String> {
+    const LOOKED_AT: usize = 64;
+    const HEAD_BYTES: u64 = 32;
+    if files.iter().any(|file| GRAPHS.contains(&file.path.as_str())) {
+        return None;
+    }
+    let begins = |file: &&ModuleFile| {
+        let head = module.read_range(&file.path, 0..HEAD_BYTES);
+        head.is_ok_and(|head| head.is_some_and(|head| begins_saved_model(&head)))
+    };
+    let chosen = |file: &&ModuleFile| match module.main_file() {
+        Some(main) => main == file.path,
+        None => !file.path.contains('/'),
+    };
+    let found = files.iter().filter(chosen).take(LOOKED_AT).find(begins);
+    found.map(|file| file.path.clone())
+}
 
 /// A file of a module: its path with `/` between the parts, and its size.
 pub(crate) type NameAndSize<'a> = (&'a str, u64);
@@ -24,8 +84,10 @@ fn lack_of_graph(files: &[NameAndSize<'_>]) -> Option<String> {
     }
 }
 
+/// The only folder with a graph.
 fn folder_of_graph<'a>(files: &[NameAndSize<'a>]) -> Option<&'a str> {
-    files.iter().find_map(|(path, _)| path.strip_suffix("/saved_model.pb"))
+    let mut folders = files.iter().filter_map(|(path, _)| path.strip_suffix("/saved_model.pb"));
+    folders.next().filter(|_| folders.next().is_none())
 }
 
 fn some_names(files: &[NameAndSize<'_>]) -> String {

@@ -5,7 +5,7 @@
 use mobilenet_formats as formats;
 
 use crate::handle::Place;
-use crate::local::whole;
+use crate::local::of_archive;
 use crate::module::ModuleDir;
 use crate::resolve::{Hub, Outcome};
 use crate::{Error, ErrorKind, Handle, Result};
@@ -39,5 +39,5 @@ pub(crate) fn find(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     };
     let files = formats::archive::read(found.archive, &options.limits)
         .map_err(|error| Error::from(error.within(handle.as_str().to_owned())))?;
-    whole(ModuleDir::memory(handle.clone(), files), handle.as_str().as_ref()).map(Outcome::Found)
+    of_archive(ModuleDir::memory(handle.clone(), files)).map(Outcome::Found)
 }

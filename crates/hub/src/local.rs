@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use mobilenet_formats::tensorflow::begins_saved_model;
 use mobilenet_formats::{self as formats, Limits};
 
 use crate::error::{At, at};
@@ -44,7 +45,8 @@ pub(crate) fn folder(hub: &Hub, handle: &Handle) -> Result<Outcome> {
         list(path, 1, stat, limits)?
     };
     let module = ModuleDir::folder(handle.clone(), path.to_owned(), files);
-    whole(module, path).map(Outcome::Found)
+    let message = format!("{}: not a whole module", path.display());
+    complete::check(&module, &message, Some(path)).map(|()| Outcome::Found(module))
 }
 
 /// A tar or tar.gz file of such a folder.
@@ -59,13 +61,20 @@ pub(crate) fn archive(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     let bytes = read_at_most(path, hub.options().download_bytes)?;
     let files = formats::archive::read(&bytes, &hub.options().limits)
         .map_err(|error| Error::from(error.within(path.display().to_string())))?;
-    whole(ModuleDir::memory(handle.clone(), files), path).map(Outcome::Found)
+    of_archive(ModuleDir::memory(handle.clone(), files)).map(Outcome::Found)
+}
+
+/// The module of an unpacked archive, if it has all its parts.
+pub(crate) fn of_archive(module: ModuleDir) -> Result<ModuleDir> {
+    let message = format!("{}: not a whole module", module.handle());
+    complete::check(&module, &message, None).map(|()| module)
 }
 
 /// As many bytes as it takes to know an archive.
 const HEAD_BYTES: u64 = 512;
 
-fn head(path: &Path) -> Result<Vec<u8>> {
+/// The first bytes of a file.
+pub(crate) fn head(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     let file = fs::File::open(path).at(path, "open it")?;
     file.take(HEAD_BYTES).read_to_end(&mut head).at(path, "read it")?;
@@ -81,7 +90,8 @@ pub(crate) fn file(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     if !path.is_file() {
         return Ok(Outcome::Declined(if path.exists() { "not a file" } else { NOTHING }));
     }
-    if formats::archive::detect(&head(path)?) {
+    let head = head(path)?;
+    if formats::archive::detect(&head) {
         return Ok(Outcome::Declined("an archive"));
     }
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
@@ -89,10 +99,17 @@ pub(crate) fn file(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    if name == "saved_model.pb" {
+    // A SavedModel is all of its folder.
+    let usual = name == "saved_model.pb";
+    if usual || begins_saved_model(&head) {
         let files = list(folder, DEPTH, |path| fs::metadata(path), &hub.options().limits)?;
-        let module = ModuleDir::folder(handle.clone(), folder.to_owned(), files);
-        return whole(module, folder).map(Outcome::Found);
+        let (handle, folder_path) = (handle.clone(), folder.to_owned());
+        let module = match usual {
+            true => ModuleDir::folder(handle, folder_path, files),
+            false => ModuleDir::file(handle, folder_path, files, name.to_owned()),
+        };
+        let message = format!("{}: not a whole module", folder.display());
+        return complete::check(&module, &message, Some(folder)).map(|()| Outcome::Found(module));
     }
     let files = family(folder, name, &hub.options().limits)?;
     let module = ModuleDir::file(handle.clone(), folder.to_owned(), files, name.to_owned());
@@ -138,31 +155,6 @@ fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(limit).read_to_end(&mut bytes).at(path, "read it")?;
     Ok(bytes)
-}
-
-/// Refuses a SavedModel with a part missing; other formats are judged by who reads them.
-pub(crate) fn whole(module: ModuleDir, path: &Path) -> Result<ModuleDir> {
-    let files = module.files();
-    let saved_model = |file: &ModuleFile| {
-        file.path.ends_with("saved_model.pb") || file.path.starts_with("variables/")
-    };
-    if !files.is_empty() && !files.iter().any(saved_model) {
-        return Ok(module);
-    }
-    match lack(&module) {
-        None => Ok(module),
-        Some(reason) => {
-            let message = format!("{}: not a whole module: {reason}", path.display());
-            Err(Error::new(ErrorKind::Incomplete, message))
-        }
-    }
-}
-
-/// What `module` lacks to be whole.
-pub(crate) fn lack(module: &ModuleDir) -> Option<String> {
-    let files = module.files();
-    let files: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-    complete::lack(&files)
 }
 
 /// `fs::metadata` to follow links, `fs::symlink_metadata` to leave them out.

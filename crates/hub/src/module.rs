@@ -14,6 +14,7 @@ use mobilenet_formats::{FileSource, MemoryFiles, PIECE_BYTES};
 use sha2::{Digest, Sha256};
 
 use crate::error::At;
+use crate::manifest::is_plain;
 use crate::{Handle, Result, hex};
 
 /// The complete files of a module, on disk or in memory. Cheap to clone.
@@ -37,7 +38,11 @@ use crate::{Handle, Result, hex};
 /// # Ok::<(), mobilenet_hub::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct ModuleDir(Arc<Inner>);
+pub struct ModuleDir {
+    inner: Arc<Inner>,
+    /// Whether files that are not listed are found by name: see [`ModuleDir::with_neighbours`].
+    neighbours: bool,
+}
 
 struct Inner {
     handle: Handle,
@@ -128,29 +133,30 @@ impl ModuleDir {
     }
 
     fn new(handle: Handle, files: Files, main: Option<String>) -> Self {
-        ModuleDir(Arc::new(Inner { handle, files, main, checksum: OnceLock::new() }))
+        let inner = Inner { handle, files, main, checksum: OnceLock::new() };
+        ModuleDir { inner: Arc::new(inner), neighbours: false }
     }
 
     /// With a checksum that is known already.
     pub(crate) fn with_checksum(self, checksum: Checksum) -> Self {
-        let _ = self.0.checksum.set(checksum);
+        let _ = self.inner.checksum.set(checksum);
         self
     }
 
     /// The handle it was resolved from.
     pub fn handle(&self) -> &Handle {
-        &self.0.handle
+        &self.inner.handle
     }
 
     /// The file the handle names, where it names one file and not a folder or an archive. The
     /// others are what belongs to it: a checkpoint's shards, a model's external weights.
     pub fn main_file(&self) -> Option<&str> {
-        self.0.main.as_deref()
+        self.inner.main.as_deref()
     }
 
     /// The folder the files are in; `None` when they are in memory.
     pub fn path(&self) -> Option<&Path> {
-        match &self.0.files {
+        match &self.inner.files {
             Files::Folder { root, .. } => Some(root),
             Files::Memory(_) => None,
         }
@@ -158,7 +164,7 @@ impl ModuleDir {
 
     /// All files, sorted by path.
     pub fn files(&self) -> Vec<ModuleFile> {
-        match &self.0.files {
+        match &self.inner.files {
             Files::Folder { files, .. } => files.clone(),
             Files::Memory(files) => files
                 .iter()
@@ -178,34 +184,50 @@ impl ModuleDir {
     /// # Errors
     /// A file cannot be read.
     pub fn checksum(&self) -> Result<Checksum> {
-        if let Some(known) = self.0.checksum.get() {
+        if let Some(known) = self.inner.checksum.get() {
             return Ok(*known);
         }
         let mut all = Checksum::of_files();
         for ModuleFile { path, .. } in self.files() {
             all.add(&path, self.hash(&path)?);
         }
-        Ok(*self.0.checksum.get_or_init(|| all.finish()))
+        Ok(*self.inner.checksum.get_or_init(|| all.finish()))
     }
 
     fn hash(&self, path: &str) -> Result<Checksum> {
-        match &self.0.files {
+        match &self.inner.files {
             Files::Folder { root, .. } => Checksum::of_file(&root.join(path)),
             Files::Memory(files) => Ok(Checksum::of(files.get(path).unwrap_or_default())),
         }
     }
 
+    /// The same files and, for a handle that names one file, whatever lies in its folder and below it,
+    /// found by name and not listed: what the file says belongs to it. Paths that lead out of the
+    /// folder find nothing.
+    #[must_use]
+    pub fn with_neighbours(&self) -> ModuleDir {
+        let neighbours = self.main_file().is_some();
+        ModuleDir { inner: Arc::clone(&self.inner), neighbours }
+    }
+
     /// Where the file at `path` is, if the module has it and is a folder.
     fn locate(&self, path: &str) -> Option<(PathBuf, u64)> {
-        let Files::Folder { root, files, .. } = &self.0.files else { return None };
-        let at = files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
-        files.get(at).map(|file| (root.join(path), file.size))
+        let Files::Folder { root, files, .. } = &self.inner.files else { return None };
+        match files.binary_search_by(|file| file.path.as_str().cmp(path)) {
+            Ok(at) => files.get(at).map(|file| (root.join(path), file.size)),
+            Err(_) if self.neighbours && is_plain(path) => {
+                let path = root.join(path);
+                let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+                Some((path, metadata.len()))
+            }
+            Err(_) => None,
+        }
     }
 }
 
 impl FileSource for ModuleDir {
     fn read(&self, path: &str) -> io::Result<Option<Cow<'_, [u8]>>> {
-        match (&self.0.files, self.locate(path)) {
+        match (&self.inner.files, self.locate(path)) {
             (Files::Memory(files), _) => files.read(path),
             (_, Some((path, _))) => fs::read(path).map(Cow::Owned).map(Some),
             (_, None) => Ok(None),
@@ -217,7 +239,7 @@ impl FileSource for ModuleDir {
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> io::Result<Option<Cow<'_, [u8]>>> {
-        if let Files::Memory(files) = &self.0.files {
+        if let Files::Memory(files) = &self.inner.files {
             return files.read_range(path, range);
         }
         let len = self.locate(path).map_or(0, |(_, size)| size.min(range.end));
@@ -233,7 +255,7 @@ impl FileSource for ModuleDir {
         range: Range<u64>,
         visit: &mut dyn FnMut(&[u8]),
     ) -> io::Result<bool> {
-        let last = match &self.0.files {
+        let last = match &self.inner.files {
             Files::Memory(files) => return files.visit_range(path, range, visit),
             Files::Folder { last, .. } => last,
         };
@@ -258,7 +280,7 @@ impl FileSource for ModuleDir {
     }
 
     fn len(&self, path: &str) -> io::Result<Option<u64>> {
-        match &self.0.files {
+        match &self.inner.files {
             Files::Memory(files) => files.len(path),
             Files::Folder { .. } => Ok(self.locate(path).map(|(_, size)| size)),
         }

@@ -2,7 +2,7 @@
 //! signatures, its weights and what the file says about images. A format is one file that makes
 //! a [`Source`], and one line in [`FORMATS`].
 //!
-//! Files are known by their content. A format that is no hub module hands a [`network::Network`] to
+//! Files are known by their content ([`ModelKind`]). A format that is no hub module hands a [`network::Network`] to
 //! [`conventions`], which add what the file leaves out.
 
 mod checkpoint;
@@ -25,7 +25,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use mobilenet_formats::tensorflow::HubModule;
-use mobilenet_formats::{FileSource, Limits, Tensor};
+use mobilenet_formats::tensorflow::begins_saved_model;
+use mobilenet_formats::{FileSource, Limits, ModelKind, Tensor};
 use mobilenet_hub::ModuleDir;
 use mobilenet_vision::Labels;
 
@@ -33,7 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use crate::signature::{Scores, Signature};
 
-pub(crate) use conventions::replace_normalization;
+pub(crate) use conventions::{hub_normalization, replace_normalization};
 pub(crate) use graphs::Graphs;
 
 /// A model as its file describes it.
@@ -96,24 +97,24 @@ pub(crate) struct Candidate<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-/// A file format: by which of its files it is known, and how a model is read from that file.
+/// A file format: what it is called, and how a model is read from the file that is known by it.
 struct Format {
+    kind: ModelKind,
     name: &'static str,
-    is: fn(&Candidate<'_>) -> bool,
     read: fn(&Wanted<'_>, &Candidate<'_>) -> Result<Source>,
 }
 
-/// Every format, in the order they are tried.
+/// Every format; of a folder's files the one that stands first here is its model.
 const FORMATS: &[Format] = &[
-    Format { name: "SavedModel", is: hub_module::is, read: hub_module::read },
-    Format { name: "TFLite model", is: tflite::is, read: tflite::read },
-    Format { name: "TensorFlow.js model", is: tfjs::is, read: tfjs::read },
-    Format { name: "Keras model", is: keras::is, read: keras::read },
-    Format { name: "ONNX model", is: onnx::is, read: onnx::read },
-    Format { name: "checkpoint", is: checkpoint::is, read: checkpoint::read },
-    Format { name: "safetensors", is: safetensors::is, read: safetensors::read },
-    Format { name: "NumPy archive", is: npz::is, read: npz::read },
-    Format { name: "frozen graph", is: graph_def::is, read: graph_def::read },
+    Format { kind: ModelKind::SavedModel, name: "SavedModel", read: hub_module::read },
+    Format { kind: ModelKind::TfLite, name: "TFLite model", read: tflite::read },
+    Format { kind: ModelKind::TensorFlowJs, name: "TensorFlow.js model", read: tfjs::read },
+    Format { kind: ModelKind::Keras, name: "Keras model", read: keras::read },
+    Format { kind: ModelKind::Onnx, name: "ONNX model", read: onnx::read },
+    Format { kind: ModelKind::Checkpoint, name: "checkpoint", read: checkpoint::read },
+    Format { kind: ModelKind::SafeTensors, name: "safetensors", read: safetensors::read },
+    Format { kind: ModelKind::NumPyArchive, name: "NumPy archive", read: npz::read },
+    Format { kind: ModelKind::FrozenGraph, name: "frozen graph", read: graph_def::read },
 ];
 
 /// Files looked at in a folder, at most.
@@ -123,10 +124,11 @@ impl Source {
     /// Reads the graph with the wanted tags.
     pub(crate) fn read(wanted: &Wanted<'_>) -> Result<Source> {
         let found = match wanted.files.main_file() {
+            Some(SAVED_MODEL) => called_saved_model(wanted)?,
             Some(path) => recognise(wanted, path)?,
             None => search(wanted)?,
         };
-        let (format, path, bytes) = found.ok_or_else(|| unknown(wanted.files))?;
+        let (format, path, bytes) = found.ok_or_else(|| unknown(wanted))?;
         let source = (format.read)(wanted, &Candidate { path: &path, bytes: &bytes })?;
         Ok(Source { format: format.name, ..source })
     }
@@ -137,19 +139,38 @@ type Found = (&'static Format, String, Vec<u8>);
 /// The format of one file.
 fn recognise(wanted: &Wanted<'_>, path: &str) -> Result<Option<Found>> {
     let Some(bytes) = read_file(wanted, path)? else { return Ok(None) };
-    let candidate = Candidate { path, bytes: &bytes };
-    let format = FORMATS.iter().find(|format| (format.is)(&candidate));
-    Ok(format.map(|format| (format, path.to_owned(), bytes)))
+    let kind = match checkpoint::is_state(&Candidate { path, bytes: &bytes }) {
+        true => Some(ModelKind::Checkpoint),
+        false => ModelKind::of(&bytes),
+    };
+    Ok(kind.and_then(format_of).map(|format| (format, path.to_owned(), bytes)))
+}
+
+fn format_of(kind: ModelKind) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.kind == kind)
+}
+
+/// What the file `saved_model.pb` is: nearly always what it is called, and its first bytes say so; it
+/// is not read whole here. Another model of that name is that; anything else, a damaged SavedModel.
+fn called_saved_model(wanted: &Wanted<'_>) -> Result<Option<Found>> {
+    const HEAD_BYTES: u64 = 32;
+    let head = wanted.files.read_range(SAVED_MODEL, 0..HEAD_BYTES).map_err(|error| {
+        Error::because(ErrorKind::Io, format!("cannot read {SAVED_MODEL}"), error)
+    })?;
+    if !begins_saved_model(&head.unwrap_or_default())
+        && let Some(found) = recognise(wanted, SAVED_MODEL)?
+    {
+        return Ok(Some(found));
+    }
+    let format = format_of(ModelKind::SavedModel);
+    Ok(format.map(|format| (format, SAVED_MODEL.to_owned(), Vec::new())))
 }
 
 /// The model of a folder: what the first format in order knows, and once.
 fn search(wanted: &Wanted<'_>) -> Result<Option<Found>> {
     let paths = wanted.files.paths();
-    // Known by its name alone: it is not read twice.
     if paths.iter().any(|path| path == SAVED_MODEL) {
-        let saved_model = Candidate { path: SAVED_MODEL, bytes: &[] };
-        let format = FORMATS.iter().find(|format| (format.is)(&saved_model));
-        return Ok(format.map(|format| (format, SAVED_MODEL.to_owned(), Vec::new())));
+        return called_saved_model(wanted);
     }
     for main in MAIN_FILES.iter().filter(|main| paths.iter().any(|path| path == *main)) {
         if let Some(found) = recognise(wanted, main)? {
@@ -184,20 +205,23 @@ fn has(files: &ModuleDir, path: &str) -> bool {
     matches!(files.len(path), Ok(Some(_)))
 }
 
-/// The file at `path`, if there is one, whole.
+/// The file at `path`, if there is one in the model's folder, whole.
 pub(crate) fn read_file(wanted: &Wanted<'_>, path: &str) -> Result<Option<Vec<u8>>> {
     let failed = |e| Error::because(ErrorKind::Io, format!("cannot read {path}"), e);
-    match wanted.files.len(path).map_err(failed)? {
+    let files = wanted.files.with_neighbours();
+    match files.len(path).map_err(failed)? {
         None => Ok(None),
         Some(len) if len > wanted.limits.file_bytes => {
             let message = format!("{path}: {len} bytes, more than {}", wanted.limits.file_bytes);
             Err(Error::new(ErrorKind::Format, message))
         }
-        Some(_) => Ok(wanted.files.read(path).map_err(failed)?.map(std::borrow::Cow::into_owned)),
+        Some(_) => Ok(files.read(path).map_err(failed)?.map(std::borrow::Cow::into_owned)),
     }
 }
 
-fn unknown(files: &ModuleDir) -> Error {
+/// Says what there is; where a model is one folder down, that it can be given.
+fn unknown(wanted: &Wanted<'_>) -> Error {
+    let files = wanted.files;
     let known: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
     let mut there = files.paths();
     there.truncate(5);
@@ -205,10 +229,31 @@ fn unknown(files: &ModuleDir) -> Error {
         Some(_) => String::new(),
         None => format!(" (it has {})", there.join(", ")),
     };
+    let below = match below(wanted) {
+        None => String::new(),
+        Some(path) => match files.path().filter(|_| !files.handle().is_remote()) {
+            Some(root) => {
+                format!("; there is one in a folder of it: give {}", root.join(path).display())
+            }
+            None => format!("; there is one in a folder of it: unpack it and give {path}"),
+        },
+    };
     let message = format!(
-        "{} is no model of a known kind{what}; known are: {}",
+        "{} is no model of a known kind{what}; known are: {}{below}",
         files.handle(),
         known.join(", ")
     );
     Error::new(ErrorKind::Format, message)
+}
+
+/// The only model one folder down.
+fn below(wanted: &Wanted<'_>) -> Option<String> {
+    let paths = wanted.files.paths();
+    let nested = paths.iter().filter(|path| path.matches('/').count() == 1).take(CANDIDATES);
+    // What cannot be read is none.
+    let mut models = nested.filter_map(|path| recognise(wanted, path).ok().flatten());
+    match (models.next(), models.next()) {
+        (Some((_, path, _)), None) => Some(path),
+        _ => None,
+    }
 }

@@ -203,7 +203,109 @@ fn a_checkpoint_without_a_graph_and_with_averages() {
     let path = folder.join("model.ckpt-7");
     let averaged = Module::options().moving_averages(true).load(path.to_str().unwrap()).unwrap();
     assert_eq!(*averaged.variable(name).unwrap(), all[&format!("{name}/ExponentialMovingAverage")]);
+    let latest = load(&folder.join("checkpoint"));
+    assert_eq!(*latest.variable(name).unwrap(), tiny_tensors()[name]);
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Writes files below a folder of their own.
+fn put(files: &MemoryFiles) -> PathBuf {
+    let root = save("put", b"").with_file_name("model");
+    for (path, bytes) in files.iter() {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    root
+}
+
+/// What a file is, its content says: each under a name that says another thing or nothing.
+#[test]
+fn the_name_of_a_file_means_nothing() {
+    let module = support::lively_module();
+    let expected = rows(&module.call(&images()).unwrap()).concat();
+    let agree = |found: &Module, what: &str| {
+        let found = rows(&found.call(&images()).unwrap()).concat();
+        let largest = expected.iter().fold(1.0f64, |most, value| most.max(value.abs()));
+        assert!(difference(&found, &expected) <= 1e-4 * largest, "{what}");
+    };
+    for (format, kind) in [
+        ("frozen", "frozen graph"),
+        ("tflite", "TFLite model"),
+        ("onnx", "ONNX model"),
+        ("safetensors", "safetensors"),
+        ("npz", "NumPy archive"),
+    ] {
+        let files = module.export(format.parse().unwrap(), "x").unwrap();
+        for name in ["saved_model.pb", "model.json", "model.index", "noname"] {
+            let path = save(name, files.get("x").unwrap());
+            for path in [path.as_path(), path.parent().unwrap()] {
+                let found = load(path);
+                assert_eq!(found.format(), kind, "{name}");
+                agree(&found, &format!("{format} as {name}"));
+            }
+        }
+        let mut alone = MemoryFiles::default();
+        alone.insert("saved_model.pb", files.get("x").unwrap());
+        let found = Module::options().threads(1).load_files(alone, None).unwrap();
+        assert_eq!(found.format(), kind);
+    }
+    // The graph of a module, which stays one: variables, labels and all.
+    let mut files = module.hub_module().unwrap().to_files().unwrap();
+    let graph = files.remove("saved_model.pb").unwrap();
+    files.insert("graph.bin", graph);
+    let root = put(&files);
+    let archive = save("renamed.tar.gz", &archive::write(&files, Compression::Gzip).unwrap());
+    for path in [root.as_path(), &root.join("graph.bin"), &archive] {
+        let found = load(path);
+        assert_eq!((found.format(), found.variables().len()), ("SavedModel", 137));
+        assert_eq!(found.call(&images()).unwrap(), module.call(&images()).unwrap());
+        assert_eq!(found.labels(5).unwrap(), module.labels(5).unwrap());
+        let again = found.export(ExportFormat::HubArchive, "x").unwrap();
+        let again = load(&save("again.tar.gz", again.get("x").unwrap()));
+        assert_eq!(again.call(&images()).unwrap(), module.call(&images()).unwrap());
+    }
+    // A damaged one is said to be damaged.
+    let error = Module::load(save("saved_model.pb", b"the graph").to_str().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("no field of a protobuf message"), "{error}");
+}
+
+/// `tf.Model.save('downloads://my-model')` of TensorFlow.js calls its files so.
+#[test]
+fn a_tensorflow_js_model_of_any_name() {
+    let mut files = residual_layers(inputs_of_keras_2);
+    let json = files.remove("model.json").unwrap();
+    let json = String::from_utf8(json).unwrap().replace("weights.bin", "./my-model.weights");
+    let weights = files.remove("weights.bin").unwrap();
+    files.insert("my-model.json", json);
+    files.insert("my-model.weights", weights);
+    let root = put(&files);
+    for path in [root.as_path(), &root.join("my-model.json")] {
+        let module = load(path);
+        assert_eq!(module.format(), "TensorFlow.js model");
+        is_residual(&module);
+    }
+}
+
+#[test]
+fn a_model_one_folder_down_is_named() {
+    let onnx = support::tiny_module().export(ExportFormat::Onnx, "m.onnx").unwrap();
+    let mut files = MemoryFiles::default();
+    files.insert("read me.txt", "no model");
+    files.insert("inner/read me.txt", "no model");
+    files.insert("inner/m.onnx", onnx.get("m.onnx").unwrap());
+    let root = put(&files);
+    let packed = save("packed.tar", &archive::write(&files, Compression::None).unwrap());
+    let refused = |path: &Path| Module::load(path.to_str().unwrap()).unwrap_err().to_string();
+    let inner = root.join("inner/m.onnx");
+    let text = refused(&root);
+    assert!(text.ends_with(&format!("give {}", inner.display())), "{text}");
+    assert_eq!(load(&inner).format(), "ONNX model");
+    let text = refused(&packed);
+    assert!(text.ends_with("unpack it and give inner/m.onnx"), "{text}");
+    // Of two none is the one.
+    std::fs::write(root.join("inner/n.onnx"), onnx.get("m.onnx").unwrap()).unwrap();
+    assert!(!refused(&root).contains("give"));
 }
 
 /// The network under timm's names, written as PyTorch stores it, answers as slim's does but for the
@@ -397,13 +499,15 @@ fn residual_layers(reads: fn(&[&str]) -> Value) -> MemoryFiles {
     files
 }
 
+fn inputs_of_keras_2(inputs: &[&str]) -> Value {
+    json!([inputs.iter().map(|name| json!([name, 0, 0, {}])).collect::<Vec<_>>()])
+}
+
 /// As Keras 2 writes it, as Keras 3 does, and a layer that nobody knows.
 #[test]
 fn layers_of_keras_that_branch() {
     let load = |files| Module::options().threads(1).load_files(files, Some("model.json"));
-    let second = |inputs: &[&str]| {
-        json!([inputs.iter().map(|name| json!([name, 0, 0, {}])).collect::<Vec<_>>()])
-    };
+    let second = inputs_of_keras_2;
     let third = |inputs: &[&str]| {
         let tensor = |name: &&str| json!({"class_name": "__keras_tensor__", "config": {"shape": [null, 4, 4, 3], "dtype": "float32", "keras_history": [name, 0, 0]}});
         json!([{"args": [inputs.iter().map(tensor).collect::<Vec<_>>()], "kwargs": {}}])

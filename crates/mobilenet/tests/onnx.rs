@@ -12,11 +12,11 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use mobilenet::{Module, Tensor};
+use mobilenet::{ExportFormat, Limits, Module, Tensor};
 use mobilenet_formats::onnx::{
     self, AttributeProto, AttributeType, DataType, Dimension, DimensionValue, GraphProto,
-    ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto,
-    TypeProto, ValueInfoProto,
+    ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use mobilenet_formats::safetensors;
 use support::{difference, rows, save};
@@ -294,6 +294,60 @@ fn timm(weights: &Weights) -> Module {
     let named = all.iter().map(|(name, value)| (name.as_str(), value));
     let size = BTreeMap::from([("image_size".to_owned(), "32x32".to_owned())]);
     load("timm.safetensors", &safetensors::write(named, &size).unwrap())
+}
+
+/// Values in a file of their own, which the model names: whatever it is called, in the model's folder.
+#[test]
+fn weights_in_a_file_of_their_own() {
+    let module = support::lively_module();
+    let bytes = module.export(ExportFormat::Onnx, "m").unwrap();
+    let whole = onnx::read(bytes.get("m").unwrap(), &Limits::default()).unwrap();
+    // The model with all larger values at `location`, and these values.
+    let apart = |location: &str| {
+        let (mut model, mut values) = (whole.clone(), Vec::new());
+        for tensor in &mut model.graph.as_mut().unwrap().initializer {
+            let Some(raw) = tensor.raw_data.take_if(|raw| raw.len() > 64) else { continue };
+            let entry =
+                |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+            tensor.data_location = 1;
+            tensor.external_data = vec![
+                entry("location", location.into()),
+                entry("offset", values.len().to_string()),
+                entry("length", raw.len().to_string()),
+            ];
+            values.extend(raw);
+        }
+        (onnx::write(&model), values)
+    };
+    let (model, values) = apart("weights.bin");
+    assert!(values.len() > 100_000);
+    let path = save("m.onnx", &model);
+    let root = path.parent().unwrap();
+    let load = |path: &std::path::Path| Module::options().threads(2).load(path.to_str().unwrap());
+    let text = |path: &std::path::Path| {
+        let error = load(path).unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        format!("{error} {source:?}")
+    };
+    assert!(text(&path).contains("no file `weights.bin` beside the model"), "{}", text(&path));
+    std::fs::write(root.join("weights.bin"), &values).unwrap();
+    for path in [path.as_path(), root] {
+        agree(&module, &load(path).unwrap(), "weights.bin");
+    }
+    std::fs::create_dir_all(root.join("deeper")).unwrap();
+    std::fs::write(root.join("deeper/x"), &values).unwrap();
+    std::fs::write(&path, apart("./deeper/x").0).unwrap();
+    agree(&module, &load(&path).unwrap(), "deeper");
+    // The file is there, but not in the folder.
+    let inner = root.join("inner");
+    std::fs::create_dir_all(&inner).unwrap();
+    let absolute = root.join("weights.bin");
+    for location in ["../weights.bin", "deeper/../../weights.bin", absolute.to_str().unwrap()] {
+        std::fs::write(inner.join("m.onnx"), apart(location).0).unwrap();
+        for path in [inner.join("m.onnx"), inner.clone()] {
+            assert!(text(&path).contains("leaves the model's folder"), "{}", text(&path));
+        }
+    }
 }
 
 #[test]

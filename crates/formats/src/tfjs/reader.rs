@@ -1,4 +1,4 @@
-//! Reads `model.json` and the shards it names.
+//! Reads the JSON file and the shards it names.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,7 +36,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the model whose `model.json` is in `folder`.
+    /// Reads the model whose JSON is the file `path` of `folder`, to whose root the paths of its shards
+    /// are relative.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for files that are not there, [`ErrorKind::UnsafePath`] for shards
@@ -44,9 +45,9 @@ impl Model {
     /// [`ErrorKind::Mismatch`] where shards are shorter or longer than their weights,
     /// [`ErrorKind::Limit`] beyond `limits.message_bytes` (JSON), `file_bytes` (a group's shards),
     /// `tensor_bytes` or `rank`.
-    pub fn read(folder: &dyn FileSource, limits: &Limits) -> Result<Self> {
-        let json = files::require_file(folder, "model.json", limits.message_bytes)?;
-        read(&json, folder, limits).within(|| "tfjs")
+    pub fn read(folder: &dyn FileSource, path: &str, limits: &Limits) -> Result<Self> {
+        let json = files::require_file(folder, path, limits.message_bytes)?;
+        read(&json, path, folder, limits).within(|| "tfjs")
     }
 
     /// The weight of that name.
@@ -99,9 +100,9 @@ struct Quantization {
     min: Option<f64>,
 }
 
-fn read(json: &[u8], folder: &dyn FileSource, limits: &Limits) -> Result<Model> {
+fn read(json: &[u8], path: &str, folder: &dyn FileSource, limits: &Limits) -> Result<Model> {
     let raw: RawModel = serde_json::from_slice(json).map_err(|error| {
-        Error::new(ErrorKind::Malformed, error.to_string()).caused_by(error).within("model.json")
+        Error::new(ErrorKind::Malformed, error.to_string()).caused_by(error).within(path)
     })?;
     let graph = raw.model_topology.get("node").is_some();
     let kind = match raw.format.as_deref() {
@@ -112,7 +113,7 @@ fn read(json: &[u8], folder: &dyn FileSource, limits: &Limits) -> Result<Model> 
         None => Kind::Layers,
         Some(other) => {
             let message = format!("format `{}`", other.escape_debug());
-            return Err(Error::new(ErrorKind::Unsupported, message).within("model.json"));
+            return Err(Error::new(ErrorKind::Unsupported, message).within(path));
         }
     };
     let mut weights = Vec::new();

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::tensorflow::messages::attr_value;
-use crate::{DType, ErrorKind, Limits, MemoryFiles, Result};
+use crate::{DType, ErrorKind, Limits, MemoryFiles, ModelKind, Result};
 
 fn weights() -> Value {
     json!([
@@ -37,7 +37,7 @@ fn model(topology: Value, paths: Value, weights: Value) -> Result<Model> {
     let values = values();
     files.insert("shard1.bin", &values[..5]);
     files.insert("more/shard2.bin", &values[5..]);
-    Model::read(&files, &Limits::default())
+    Model::read(&files, "model.json", &Limits::default())
 }
 
 fn shards() -> Value {
@@ -94,6 +94,20 @@ fn graphs_get_their_constants_back() {
     assert_eq!(attr("none"), None);
     let Some(attr_value::Value::List(strides)) = attr("strides") else { panic!() };
     assert_eq!(strides.i, [1, 2, 2, 1]);
+}
+
+#[test]
+fn the_json_may_have_any_name() {
+    let mut files = MemoryFiles::default();
+    let manifest = json!([{"paths": ["./my-model.weights.bin"], "weights": weights()}]);
+    let json = json!({"modelTopology": {}, "weightsManifest": manifest}).to_string();
+    assert_eq!(ModelKind::of(json.as_bytes()), Some(ModelKind::TensorFlowJs));
+    files.insert("my-model.json", json);
+    files.insert("my-model.weights.bin", values());
+    let read = Model::read(&files, "my-model.json", &Limits::default()).unwrap();
+    assert_eq!(read.weights.len(), 5);
+    let error = Model::read(&files, "model.json", &Limits::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 // Hostile files ------------------------------------------------------------------------------

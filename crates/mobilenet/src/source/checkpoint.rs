@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mobilenet_formats::DType;
-use mobilenet_formats::tensorflow::checkpoint::{Checkpoint, STATE_FILE, is_table};
+use mobilenet_formats::tensorflow::checkpoint::{Checkpoint, STATE_FILE};
 use mobilenet_formats::tensorflow::messages::{GraphDef, MetaGraphDef, attr_value::Value};
 use mobilenet_formats::tensorflow::{self, checkpoint};
 
@@ -14,12 +14,8 @@ use super::slim::{self, About, Tensors};
 use super::{Candidate, Source, Wanted, read_file};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Whether a file ends like a sorted string table, or says which checkpoint is the latest.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    is_table(file.bytes) || is_state(file)
-}
-
-fn is_state(file: &Candidate<'_>) -> bool {
+/// Whether a file says which checkpoint of its folder is the latest.
+pub(super) fn is_state(file: &Candidate<'_>) -> bool {
     file.path == STATE_FILE && checkpoint::latest(file.bytes).is_ok()
 }
 
@@ -32,14 +28,14 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
         true => checkpoint::latest(file.bytes)?,
         false => file.path.strip_suffix(".index").unwrap_or(file.path).to_owned(),
     };
-    let source = Arc::new(wanted.files.clone());
+    let source = Arc::new(wanted.files.with_neighbours());
     let stored = Checkpoint::open(source, &prefix, wanted.limits)?;
     let names: Vec<&str> = stored.names();
     let meta = meta_graph(wanted, &prefix)?;
     if slim::knows(names.iter().copied()) {
         let mut about = About {
             image_size: meta.as_ref().and_then(image_size),
-            normalization: meta.as_ref().and_then(super::conventions::hub_normalization),
+            normalization: meta.as_ref().and_then(super::hub_normalization),
             ..About::default()
         };
         let tensors = tensors(wanted, &stored, &mut about)?;

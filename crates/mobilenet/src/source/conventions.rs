@@ -180,7 +180,7 @@ pub(crate) fn replace_normalization(graph: &mut GraphDef, range: Normalization) 
 
 /// The normalisation of a graph with the nodes that the builder, and TensorFlow Hub's exporters,
 /// write for it.
-pub(super) fn hub_normalization(graph: &GraphDef) -> Option<Normalization> {
+pub(crate) fn hub_normalization(graph: &GraphDef) -> Option<Normalization> {
     let constant = |name: &str| {
         let node = graph.node.iter().find(|node| node.name == name && node.op == "Const")?;
         by_colour(node)

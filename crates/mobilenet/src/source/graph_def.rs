@@ -7,11 +7,6 @@ use super::network::Network;
 use super::{Candidate, Source, Wanted};
 use crate::error::Result;
 
-/// Whether a file begins with a `NodeDef`.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    tensorflow::detect_graph_def(file.bytes)
-}
-
 /// Reads the graph; its input and outputs are found in it.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let graph: GraphDef = tensorflow::decode_message(file.bytes.to_vec(), wanted.limits)?;

@@ -1,25 +1,27 @@
 //! TF1 Hub modules and plain SavedModels of TensorFlow 1 as a [`Source`]. Files stay where they
 //! are: of one meta graph a plan decodes what it needs, and reads the variables in it.
 
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use mobilenet_formats::tensorflow::messages::{SignatureDef, TensorInfo};
 use mobilenet_formats::tensorflow::{HubModule, MetaGraph, SavedModel};
-use mobilenet_formats::{DType, Limits, Tensor};
+use mobilenet_formats::{DType, FileSource, Limits, Tensor};
+use mobilenet_hub::ModuleDir;
 
 use super::network::softmax_before;
 use super::{Candidate, Graphs, SAVED_MODEL, Source, Wanted, Weights, functions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::{Port, Scores, Signature};
 
-/// A SavedModel is a folder, and known by the name this file must have in it.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    file.path == SAVED_MODEL
-}
-
 /// Reads the meta graph with the wanted tags.
-pub(super) fn read(wanted: &Wanted<'_>, _: &Candidate<'_>) -> Result<Source> {
-    let files = Arc::new(wanted.files.clone());
+pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
+    let files: Arc<dyn FileSource> = match file.path {
+        SAVED_MODEL => Arc::new(wanted.files.clone()),
+        other => Arc::new(Renamed { files: wanted.files.clone(), path: other.to_owned() }),
+    };
     let module = if super::has(wanted.files, "tfhub_module.pb") {
         HubModule::open(files, wanted.limits)?
     } else {
@@ -129,6 +131,49 @@ fn port(signature: &str, key: &str, info: &TensorInfo) -> Result<Port> {
     // A sparse tensor has no name; whoever asks for it hears so.
     let tensor = info.name().unwrap_or_default().to_owned();
     Ok(Port { key: key.to_owned(), tensor, dtype, shape })
+}
+
+/// The files of a SavedModel whose `saved_model.pb` is called `path`.
+struct Renamed {
+    files: ModuleDir,
+    path: String,
+}
+
+impl Renamed {
+    fn theirs<'a>(&'a self, path: &'a str) -> &'a str {
+        if path == SAVED_MODEL { &self.path } else { path }
+    }
+}
+
+impl FileSource for Renamed {
+    fn read(&self, path: &str) -> io::Result<Option<Cow<'_, [u8]>>> {
+        self.files.read(self.theirs(path))
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let others = self.files.paths().into_iter();
+        let others = others.filter(|path| *path != self.path && path != SAVED_MODEL);
+        let mut paths: Vec<String> = others.chain([SAVED_MODEL.to_owned()]).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    fn read_range(&self, path: &str, range: Range<u64>) -> io::Result<Option<Cow<'_, [u8]>>> {
+        self.files.read_range(self.theirs(path), range)
+    }
+
+    fn visit_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<bool> {
+        self.files.visit_range(self.theirs(path), range, visit)
+    }
+
+    fn len(&self, path: &str) -> io::Result<Option<u64>> {
+        self.files.len(self.theirs(path))
+    }
 }
 
 /// Variables of the tensor bundle.

@@ -8,18 +8,13 @@
 mod layers;
 
 use mobilenet_formats::Tensor;
-use mobilenet_formats::keras::{self, Model};
+use mobilenet_formats::keras::Model;
 use serde_json::Value;
 
 use super::network::Network;
 use super::slim::{self, About, Tensors};
 use super::{Candidate, Source, Wanted};
 use crate::error::Result;
-
-/// Whether the file is HDF5, or a zip of a Keras model.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    keras::detect(file.bytes)
-}
 
 /// Reads configuration and weights.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {

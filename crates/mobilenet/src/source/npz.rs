@@ -9,11 +9,6 @@ use super::{Candidate, Source, Wanted};
 use crate::error::Result;
 use crate::normalization::Normalization;
 
-/// Whether the file is a zip of arrays.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    npy::detect_archive(file.bytes)
-}
-
 /// Reads every array.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let mut arrays = npy::read_archive(file.bytes, wanted.limits)?;

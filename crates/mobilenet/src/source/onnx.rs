@@ -21,11 +21,6 @@ use super::safetensors::LABELS;
 use super::{Candidate, Source, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Whether the file is an ONNX model.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    onnx::detect(file.bytes)
-}
-
 /// Reads the model; external data only from beside it.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let model = onnx::read(file.bytes, wanted.limits)?;
@@ -34,7 +29,7 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     let graph = model.graph.unwrap_or_default();
     let mut importer = Importer::default();
     for constant in &graph.initializer {
-        let value = constant.to_tensor(wanted.files, wanted.limits)?;
+        let value = constant.to_tensor(&wanted.files.with_neighbours(), wanted.limits)?;
         importer.claim(&value, wanted)?;
         importer.values.insert(constant.name.clone(), Value::Constant(Arc::new(value)));
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mobilenet_formats::safetensors::{self, SafeTensors};
+use mobilenet_formats::safetensors::SafeTensors;
 use mobilenet_vision::Labels;
 
 use super::slim::{self, About, Tensors};
@@ -20,11 +20,6 @@ pub(crate) const IMAGE_MEAN: &str = "image_mean";
 pub(crate) const IMAGE_DEVIATION: &str = "image_std";
 /// The key for the names of the classes, one in a line.
 pub(crate) const LABELS: &str = "labels";
-
-/// Whether the file begins with a header of this format.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    safetensors::detect(file.bytes)
-}
 
 /// Reads every tensor.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {

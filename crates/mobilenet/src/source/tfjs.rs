@@ -1,4 +1,4 @@
-//! TensorFlow.js models as a [`Source`]: `model.json` with its shards, a graph or Keras's layers.
+//! TensorFlow.js models as a [`Source`]: JSON with its shards, a graph or Keras's layers.
 
 use mobilenet_formats::tfjs::{Kind, Model};
 
@@ -7,16 +7,9 @@ use super::slim::Tensors;
 use super::{Candidate, Source, Wanted, keras};
 use crate::error::Result;
 
-/// Whether the file is `model.json`: JSON with a manifest of weights.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    let start = file.bytes.trim_ascii_start();
-    let mentions = |word: &[u8]| file.bytes.windows(word.len()).any(|part| part == word);
-    file.path == "model.json" && start.starts_with(b"{") && mentions(b"\"weightsManifest\"")
-}
-
-/// Reads the model.
-pub(super) fn read(wanted: &Wanted<'_>, _: &Candidate<'_>) -> Result<Source> {
-    let model = Model::read(wanted.files, wanted.limits)?;
+/// Reads the model; shards only from beside it.
+pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
+    let model = Model::read(&wanted.files.with_neighbours(), file.path, wanted.limits)?;
     if model.kind == Kind::Graph {
         return Network::new(model.graph_def()?).into_source(wanted);
     }

@@ -15,11 +15,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use graph::Importer;
 
-/// Whether a file is a TFLite file.
-pub(super) fn is(file: &Candidate<'_>) -> bool {
-    tflite::detect(file.bytes)
-}
-
 /// Reads the model.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let model = Model::read(file.bytes, wanted.limits)?;

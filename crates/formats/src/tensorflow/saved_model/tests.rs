@@ -3,10 +3,12 @@
 use prost::Message as _;
 
 use super::*;
+use crate::ModelKind;
 use crate::tensorflow::messages::{
     AttrValue, CollectionDef, GraphDef, ImageModuleInfo, ImageSize, MetaGraphDef, ModuleAttachment,
     NameAttrList, NodeDef, VariableDef, attr_value, collection_def, meta_graph_def,
 };
+use crate::tensorflow::{begins_saved_model, detect_saved_model};
 use crate::wire::push_varint;
 
 fn limits() -> Limits {
@@ -85,6 +87,28 @@ fn a_model_is_written_and_read_back() {
         assert_eq!(read.meta_graph(tags).unwrap().graph_def().unwrap().node[0].name, "images");
     }
     assert_eq!(read.to_files().unwrap(), files);
+}
+
+#[test]
+fn a_file_of_any_name_is_known_by_its_content() {
+    let written = model().to_files().unwrap();
+    let bytes = written.get(SAVED_MODEL_FILE).unwrap();
+    assert_eq!(ModelKind::of(bytes), Some(ModelKind::SavedModel));
+    assert!(begins_saved_model(&bytes[..32]));
+    // As files without a schema version are written.
+    let bare = bytes.strip_prefix(&[8, 1]).unwrap();
+    assert_eq!(ModelKind::of(bare), Some(ModelKind::SavedModel));
+    assert!(begins_saved_model(&bare[..32]));
+    assert_eq!(ModelKind::of(&bytes[..bytes.len() - 1]), None);
+    let frozen = model().meta_graph(&[]).unwrap().graph_def().unwrap().encode_to_vec();
+    assert!(!detect_saved_model(&frozen) && !begins_saved_model(&frozen));
+    // ONNX begins alike: a version, then the name of a producer.
+    let onnx = [&[8, 7][..], &field(2, b"pytorch"), &field(7, b"")].concat();
+    assert_eq!(ModelKind::of(&onnx), Some(ModelKind::Onnx));
+    assert!(!begins_saved_model(&onnx));
+    for bytes in [&b""[..], &[8, 1][..], &b"the graph"[..], &field(2, &field(9, b"x"))[..]] {
+        assert!(!detect_saved_model(bytes) && !begins_saved_model(bytes), "{bytes:?}");
+    }
 }
 
 #[test]

@@ -77,7 +77,9 @@ fn constant(_: &mut Importer, call: &Call<'_>) -> Result<Value> {
         return Err(unsupported("a constant of more than one value, or none"));
     };
     let value = match (attribute.name.as_str(), &attribute.t) {
-        ("value", Some(value)) => value.to_tensor(call.wanted.files, call.wanted.limits)?,
+        ("value", Some(value)) => {
+            value.to_tensor(&call.wanted.files.with_neighbours(), call.wanted.limits)?
+        }
         ("value_float", _) => Tensor::new([], vec![attribute.f.unwrap_or_default()])?,
         ("value_floats", _) => Tensor::vector(attribute.floats.clone()),
         ("value_int", _) => Tensor::new([], vec![attribute.i.unwrap_or_default()])?,
