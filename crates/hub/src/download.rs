@@ -1,5 +1,5 @@
-//! From a [`Source`] to a complete archive in the cache folder: retries, resuming, limits and the
-//! checksums a server promises. What is in the archive is looked at by `install`.
+//! From a [`Source`] to a complete file in the cache folder: retries, resuming, limits and the
+//! checksums a server promises. What is in the file is looked at by `install`.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -189,7 +189,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether `bytes`, after those that are there, may belong to the archive.
+    /// Whether `bytes`, after those that are there, may belong to the file.
     fn accept(
         &self,
         answer: &Answer,
@@ -198,7 +198,7 @@ impl Target<'_> {
         options: &HubOptions,
     ) -> Result<(), Failure> {
         if received == 0 && is_page(bytes) {
-            return Err(Failure::last(self.page(answer)));
+            return Err(Failure::last(self.page(answer, bytes)));
         }
         check_size(answer, received + bytes.len() as u64, options)
     }
@@ -209,31 +209,45 @@ impl Target<'_> {
         Failure::passing(Error::new(ErrorKind::Network, message))
     }
 
-    fn page(&self, answer: &Answer) -> Error {
+    fn page(&self, answer: &Answer, bytes: &[u8]) -> Error {
+        const TOPOLOGY: &[u8] = b"\"modelTopology\"";
+        if bytes.windows(TOPOLOGY.len()).any(|part| part == TOPOLOGY) {
+            let message = format!(
+                "{}: a TensorFlow.js model without its weights, which are files beside it",
+                self.url
+            );
+            return Error::new(ErrorKind::Incomplete, message)
+                .hint("give the URL of an archive of its folder");
+        }
         let kind = answer.header("content-type").unwrap_or("no content type");
-        let message = format!("{}: the server sent a page ({kind}), not an archive", self.url);
+        let message = format!("{}: the server sent a page ({kind}), not a model", self.url);
         Error::new(ErrorKind::Archive, message)
             .hint("is it the address of a page about the model, or behind a login?")
     }
 }
 
-/// Whether an answer starts as HTML, XML or JSON does, and not as a tar or gzip file.
+/// Whether an answer starts as HTML, XML or JSON does, and is text there: archives and model files
+/// may begin with any character.
 fn is_page(bytes: &[u8]) -> bool {
-    const TAR_MAGIC: std::ops::Range<usize> = 257..262;
+    const HEAD_BYTES: usize = 512;
     let text = bytes.trim_ascii_start();
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-    matches!(text.first(), Some(b'<' | b'{')) && bytes.get(TAR_MAGIC) != Some(b"ustar".as_slice())
+    let is_text = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
+    matches!(text.first(), Some(b'<' | b'{')) && bytes.iter().take(HEAD_BYTES).all(is_text)
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn pages_are_told_from_archives() {
+    fn pages_are_told_from_files() {
         for page in ["<!doctype html>", "\n  <html>", "{\"error\": 1}", "\u{feff}<?xml"] {
             assert!(super::is_page(page.as_bytes()), "{page}");
         }
         assert!(!super::is_page(&[0x1f, 0x8b, 8]));
         assert!(!super::is_page(b"./saved_model.pb\0"));
+        assert!(!super::is_page(b"<model>.pb\0\0"));
+        // A graph whose first node has 60 bytes.
+        assert!(!super::is_page(b"\n<\n\x05input\x12\x0bPlaceholder"));
         assert!(!super::is_page(b""));
     }
 }

@@ -31,7 +31,7 @@ pub enum ErrorKind {
     Redirect,
     /// More bytes, entries or redirects than the limits allow.
     Limit,
-    /// The bytes are no archive, or a broken or hostile one.
+    /// The bytes are neither an archive nor a model file, or a broken or hostile archive.
     Archive,
     /// Files that make a module complete are missing.
     Incomplete,
@@ -46,7 +46,7 @@ pub enum ErrorKind {
 /// One thing that was tried to resolve a handle, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The name of the resolver, such as `archive URL`.
+    /// The name of the resolver, such as `file URL`.
     pub resolver: &'static str,
     /// Why it declined or failed, in words.
     pub reason: String,

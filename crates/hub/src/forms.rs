@@ -1,4 +1,4 @@
-//! What a URL of a certain kind means: which archive to download for it.
+//! What a URL of a certain kind means: which file to download for it.
 //!
 //! One function per form, each a line in the resolvers' table; it answers with the [`Source`] or
 //! with the reason why the URL is none of its business.
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::options::HubOptions;
 use crate::url::Url;
 
-/// A download that should give the module's archive.
+/// A download that should give the module's archive, or a file that is a model by itself.
 pub(crate) struct Source {
     pub(crate) url: Url,
     /// The value of an `Authorization` header for the host of `url` alone.
@@ -24,23 +24,47 @@ impl From<Url> for Source {
 
 pub(crate) type Form = fn(&Url, &HubOptions) -> Result<Source, &'static str>;
 
-const ARCHIVES: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
-const NO_ARCHIVE_NAME: &str = "does not end in .tar.gz, .tgz or .tar";
+/// Endings of the URLs of files, which no hub is asked for. What a file is its content tells.
+const FILES: [&str; 14] = [
+    ".tar.gz",
+    ".tgz",
+    ".tar",
+    ".onnx",
+    ".tflite",
+    ".h5",
+    ".hdf5",
+    ".keras",
+    ".pb",
+    ".npz",
+    ".safetensors",
+    ".ckpt",
+    ".index",
+    ".json",
+];
 
-fn is_archive(url: &Url) -> bool {
+fn ending(url: &Url) -> Option<&'static str> {
     let path = url.path().to_ascii_lowercase();
-    ARCHIVES.iter().any(|end| path.ends_with(end))
+    FILES.into_iter().find(|end| path.ends_with(end))
 }
 
-/// `https://…/1.tar.gz`: the archive itself.
-pub(crate) fn archive(url: &Url, _: &HubOptions) -> Result<Source, &'static str> {
-    if is_archive(url) { Ok(url.clone().into()) } else { Err(NO_ARCHIVE_NAME) }
+/// What a model file from `url` is called in the cache: `model.onnx`, or `model` where the URL does
+/// not end as files do.
+pub(crate) fn file_name(url: &Url) -> String {
+    format!("model{}", ending(url).unwrap_or_default())
+}
+
+/// `https://…/1.tar.gz`, `https://…/model.onnx`: the file itself.
+pub(crate) fn file(url: &Url, _: &HubOptions) -> Result<Source, &'static str> {
+    match ending(url) {
+        Some(_) => Ok(url.clone().into()),
+        None => Err("ends in nothing that archives or model files end in"),
+    }
 }
 
 /// Any other URL: a hub that answers `?tf-hub-format=compressed` with the archive.
 pub(crate) fn hub(url: &Url, _: &HubOptions) -> Result<Source, &'static str> {
-    if is_archive(url) {
-        return Err("the URL of an archive, not of a hub");
+    if ending(url).is_some() {
+        return Err("the URL of a file, not of a hub");
     }
     if kaggle_model(url).is_some() {
         return Err("a Kaggle page, which has an API instead");
@@ -123,11 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn hub_urls_get_the_query_and_archives_do_not() {
+    fn hub_urls_get_the_query_and_files_do_not() {
         let archived = "https://storage.googleapis.com/tfhub-modules/google/m/1.tar.gz?a=b";
-        assert_eq!(form(archive, archived).unwrap(), archived);
-        assert!(form(hub, archived).is_err());
-        assert!(form(archive, "https://h/m/1").is_err());
+        for url in [archived, "https://h/m.onnx?signature=a", "https://h/M.TFLITE"] {
+            assert_eq!(form(file, url).unwrap(), url);
+            assert!(form(hub, url).is_err());
+        }
+        assert!(form(file, "https://h/m/1").is_err());
+        assert!(form(file, "https://h/mobilenet_v1_1.0_224").is_err());
+        let name = |url| file_name(&Url::parse(url).unwrap());
+        assert_eq!(name("https://h/..%2f..%2fx.onnx?a=/b.h5"), "model.onnx");
+        assert_eq!(name("https://h/con"), "model");
         assert_eq!(
             form(hub, "https://h/m/1?a=b").unwrap(),
             "https://h/m/1?a=b&tf-hub-format=compressed"

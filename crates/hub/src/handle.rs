@@ -13,13 +13,13 @@ use sha1::{Digest, Sha1};
 use crate::url::{Url, has_scheme};
 use crate::{Error, ErrorKind, Result};
 
-/// The name of a module: a folder, an archive file, a URL, or one that the program brings along.
+/// The name of a module: a folder, a file, a URL, or one that the program brings along.
 ///
 /// | form | example |
 /// |---|---|
-/// | folder with `saved_model.pb` | `models/mobilenet` |
-/// | archive file | `models/1.tar.gz`, `file:///models/1.tar.gz` |
-/// | archive URL | `https://example.com/mobilenet/1.tar.gz` |
+/// | folder | `models/mobilenet` |
+/// | archive or model file | `models/1.tar.gz`, `file:///models/mobilenet.onnx` |
+/// | file URL | `https://example.com/mobilenet/1.tar.gz`, `https://example.com/mobilenet.onnx` |
 /// | hub URL | `https://tfhub.dev/google/imagenet/mobilenet_v1_025_192/classification/1` |
 /// | embedded | `embedded:default` |
 /// | Kaggle page | `https://www.kaggle.com/models/google/mobilenet-v1/tensorFlow1/025-192-classification/1` |

@@ -1,5 +1,5 @@
-//! From an archive to a module in the cache: unpacked into a temporary folder, forced to the disk,
-//! then renamed, so that whoever looks sees all of it or nothing.
+//! From a download to a module in the cache: an archive unpacked, or a model file copied, into a
+//! temporary folder, forced to the disk, then renamed, so that whoever looks sees all of it or nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -7,29 +7,33 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mobilenet_formats::Limits;
-use mobilenet_formats::archive::{Entry, archive_error, unpack};
+use mobilenet_formats::archive::{self, Entry, archive_error, unpack};
+use mobilenet_formats::{Limits, ModelKind};
 
 use crate::error::At;
 use crate::layout::{Layout, new_id, remove, sync_folder, write_whole};
+use crate::local::head;
 use crate::lock::{Lock, host};
 use crate::manifest::{Manifest, Record, is_plain};
+use crate::module::{ModuleDir, ModuleFile};
 use crate::store::record;
-use crate::{Error, ErrorKind, Result, complete};
+use crate::{Error, ErrorKind, Handle, Result, complete};
 
 /// What is to be installed and where it came from.
 pub(crate) struct Package<'a> {
     pub(crate) handle: &'a str,
-    /// The URL the archive came from.
+    /// The URL it came from.
     pub(crate) source: &'a str,
-    /// The archive file.
-    pub(crate) archive: &'a Path,
+    /// The archive or model file.
+    pub(crate) file: &'a Path,
+    /// What a model file is called in the cache.
+    pub(crate) called: &'a str,
 }
 
-/// Puts the files of an archive in the place of what is in the cache.
+/// Puts the files of an archive, or a model file, in the place of what is in the cache.
 ///
 /// # Errors
-/// Of kind [`ErrorKind::Io`] for trouble with the disk; any other kind is the archive's fault.
+/// Of kind [`ErrorKind::Io`] for trouble with the disk; any other kind is the download's fault.
 pub(crate) fn install(
     layout: &Layout,
     lock: &Lock,
@@ -45,20 +49,64 @@ pub(crate) fn install(
     installed
 }
 
-/// Unpacks into the folder `root`; an error if that is not a whole module.
+/// Fills the folder `root`; an error if that is not a whole module.
 fn whole(root: &Path, package: &Package<'_>, limits: &Limits) -> Result<Manifest> {
     remove(root).at(root, "remove it")?;
     fs::create_dir_all(root).at(root, "make it")?;
-    let archive = File::open(package.archive).at(package.archive, "open it")?;
+    let records = match archive::detect(&head(package.file)?) {
+        true => unpacked(root, package.file, limits)?,
+        false => vec![alone(root, package, limits)?],
+    };
+    Ok(Manifest::new(package.handle, package.source, records))
+}
+
+/// The files of an archive.
+fn unpacked(root: &Path, archive: &Path, limits: &Limits) -> Result<Vec<Record>> {
+    let archive = File::open(archive).at(archive, "open it")?;
     let (mut records, mut folders) = (Vec::new(), BTreeSet::from([root.to_owned()]));
     unpack(archive, limits, |entry| place(root, entry, &mut records, &mut folders))?;
-    let names: Vec<_> = records.iter().map(|file| (file.path.as_str(), file.size)).collect();
-    if let Some(lack) = complete::lack(&names) {
-        let message = format!("the archive does not hold a whole module: {lack}");
-        return Err(Error::new(ErrorKind::Incomplete, message));
-    }
+    let file = |file: &Record| ModuleFile { path: file.path.clone(), size: file.size };
+    let files = records.iter().map(file).collect();
+    let module = ModuleDir::folder(Handle::from_path(root), root.to_owned(), files);
+    complete::check(&module, "the archive does not hold a whole module", None)?;
     folders.iter().for_each(|folder| sync_folder(folder));
-    Ok(Manifest::new(package.handle, package.source, records))
+    Ok(records)
+}
+
+/// A file that is a model without any other.
+fn alone(root: &Path, package: &Package<'_>, limits: &Limits) -> Result<Record> {
+    let file = File::open(package.file).at(package.file, "open it")?;
+    let mut bytes = Vec::new();
+    let most = limits.file_bytes;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).at(package.file, "read it")?;
+    if bytes.len() as u64 > most {
+        let message = format!("more than the {most} bytes that a file of a model may have");
+        return Err(Error::new(ErrorKind::Limit, message));
+    }
+    refuse_part(&bytes, package.called)?;
+    write_file(&root.join(plain(package.called)?), &mut bytes.as_slice())?;
+    sync_folder(root);
+    record(root, package.called.to_owned())
+}
+
+/// Refuses what is no model, and what is one only with files beside it, which no URL brings along.
+fn refuse_part(bytes: &[u8], name: &str) -> Result<()> {
+    let part = match ModelKind::of(bytes) {
+        None if bytes.is_empty() => return Err(Error::new(ErrorKind::Archive, "an empty file")),
+        None => {
+            let text: String = String::from_utf8_lossy(bytes).chars().take(40).collect();
+            let message = format!("neither an archive nor a model file: starts with {text:?}");
+            return Err(Error::new(ErrorKind::Archive, message));
+        }
+        Some(ModelKind::SavedModel) => "the graph of a SavedModel without its variables",
+        Some(ModelKind::TensorFlowJs) => "a TensorFlow.js model without its weights",
+        Some(ModelKind::Checkpoint) if name.ends_with(".index") => {
+            "the index of a checkpoint without its values"
+        }
+        Some(_) => return Ok(()),
+    };
+    let message = format!("{part}, which are files beside it");
+    Err(Error::new(ErrorKind::Incomplete, message).hint("give the URL of an archive of its folder"))
 }
 
 /// Writes one entry of an archive through to the disk, and notes it and its folder.

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::download::{Archive, download};
 use crate::error::At;
-use crate::forms::{Form, Source};
+use crate::forms::{self, Form, Source};
 use crate::handle::Place;
 use crate::install::{self, Package, install};
 use crate::layout::Layout;
@@ -40,7 +40,7 @@ pub(crate) fn cached(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     }
 }
 
-/// A download of the archive that `form` makes of the URL.
+/// A download of the file that `form` makes of the URL.
 pub(crate) fn fetch(hub: &Hub, handle: &Handle, form: Form) -> Result<Outcome> {
     let Place::Remote(url) = handle.place() else { return Ok(NOT_REMOTE) };
     let source = match form(url, hub.options()) {
@@ -59,7 +59,8 @@ pub(crate) fn fetch(hub: &Hub, handle: &Handle, form: Form) -> Result<Outcome> {
         return Ok(found(&manifest, &layout, handle));
     }
     lock::clean(&layout, hub.options().stale_lock);
-    let manifest = bring(hub, handle, &source, &layout, &lock)?;
+    let name = forms::file_name(url);
+    let manifest = bring(hub, (handle, &name), &source, &layout, &lock)?;
     hub.options().report(&Progress::Done { handle: handle.as_str() });
     Ok(found(&manifest, &layout, handle))
 }
@@ -82,33 +83,35 @@ fn found(manifest: &Manifest, layout: &Layout, handle: &Handle) -> Outcome {
     Outcome::Found(State::module(manifest, layout, handle))
 }
 
-/// Downloads and installs; once more from the start if what was resumed does not fit.
+/// Downloads and installs, a model file under the name `called`; once more from the start if what was
+/// resumed does not fit.
 fn bring(
     hub: &Hub,
-    handle: &Handle,
+    (handle, called): (&Handle, &str),
     source: &Source,
     layout: &Layout,
     lock: &Lock,
 ) -> Result<Manifest> {
     loop {
         let archive = download(hub.client(), source, layout, hub.options())?;
-        match unpack(hub, handle, &archive, layout, lock) {
+        match unpack(hub, (handle, called), &archive, layout, lock) {
             Err(error) if archive.resumed && error.kind() != ErrorKind::Io => {}
             result => return result,
         }
     }
 }
 
-/// Installs the archive, which is done with then unless the disk is to blame.
+/// Installs what was downloaded, which is done with then unless the disk is to blame.
 fn unpack(
     hub: &Hub,
-    handle: &Handle,
+    (handle, called): (&Handle, &str),
     archive: &Archive,
     layout: &Layout,
     lock: &Lock,
 ) -> Result<Manifest> {
     hub.options().report(&Progress::Unpacking { bytes: archive.bytes });
-    let package = Package { handle: handle.as_str(), source: &archive.url, archive: &archive.path };
+    let package =
+        Package { handle: handle.as_str(), source: &archive.url, file: &archive.path, called };
     let installed = install(layout, lock, &package, &hub.options().limits);
     if !installed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
         Partial::new(layout).discard()?;

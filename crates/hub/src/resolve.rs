@@ -32,7 +32,7 @@ const RESOLVERS: &[Resolver] = &[
     Resolver { name: "model file", resolve: local::file },
     Resolver { name: "embedded", resolve: embedded::find },
     Resolver { name: "cache", resolve: remote::cached },
-    Resolver { name: "archive URL", resolve: |hub, url| remote::fetch(hub, url, forms::archive) },
+    Resolver { name: "file URL", resolve: |hub, url| remote::fetch(hub, url, forms::file) },
     Resolver { name: "Kaggle", resolve: |hub, url| remote::fetch(hub, url, forms::kaggle) },
     Resolver { name: "hub URL", resolve: |hub, url| remote::fetch(hub, url, forms::hub) },
     Resolver { name: "tfhub.dev", resolve: |hub, url| remote::fetch(hub, url, forms::storage) },

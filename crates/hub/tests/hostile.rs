@@ -149,5 +149,5 @@ fn an_archive_without_a_module() {
     let mut builder = Builder::new(Vec::new());
     add(&mut builder, "model/saved_model.pb", b"the graph");
     let text = refused_as(&builder.into_inner().unwrap(), ErrorKind::Incomplete);
-    assert!(text.contains("in `model`"), "{text}");
+    assert!(text.contains("in `model`") && text.contains("unpack it and give"), "{text}");
 }

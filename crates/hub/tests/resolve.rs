@@ -8,8 +8,11 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use common::{Folder, Server, archive, assert_whole, file, module, redirect, status};
-use mobilenet_formats::FileSource;
-use mobilenet_hub::{Endpoints, EntryState, ErrorKind, Handle, Hub, HubOptions, Progress, Verify};
+use mobilenet_formats::archive::{Compression, write};
+use mobilenet_formats::{FileSource, Limits, MemoryFiles};
+use mobilenet_hub::{
+    Endpoints, EntryState, Error, ErrorKind, Handle, Hub, HubOptions, Progress, Verify,
+};
 
 const PADDING: usize = 10_000;
 
@@ -78,6 +81,22 @@ fn a_single_file_brings_what_belongs_to_it() {
     );
     assert_eq!(onnx.read("a.onnx").unwrap().unwrap(), &b"a.onnx"[..]);
     assert!(onnx.read("b.onnx").unwrap().is_none());
+    // What the file names is found, inside its folder.
+    fs::create_dir_all(folder.0.join("parts")).unwrap();
+    fs::write(folder.0.join("parts/weights.bin"), "0123456789").unwrap();
+    let beside = onnx.with_neighbours();
+    assert_eq!(beside.paths(), onnx.paths());
+    assert_eq!(beside.read("notes.txt").unwrap().unwrap(), &b"notes.txt"[..]);
+    assert_eq!(beside.read_range("parts/weights.bin", 3..5).unwrap().unwrap(), &b"34"[..]);
+    assert_eq!(beside.len("parts/weights.bin").unwrap(), Some(10));
+    let up = format!("../{}/notes.txt", folder.0.file_name().unwrap().to_str().unwrap());
+    let absolute = folder.0.join("notes.txt");
+    for path in [up.as_str(), absolute.to_str().unwrap(), "./../notes.txt", "parts", "none"] {
+        assert!(beside.read(path).unwrap().is_none(), "{path}");
+        assert_eq!(beside.len(path).unwrap(), None, "{path}");
+    }
+    let whole = folder.hub().resolve(&Handle::from_path(&folder.0)).unwrap().with_neighbours();
+    assert!(whole.read("parts/none").unwrap().is_none());
     let parts = ["m.ckpt.data-00000-of-00001", "m.ckpt.index", "m.ckpt.meta"];
     for name in ["m.ckpt", "m.ckpt.index", "m.ckpt.data-00000-of-00001"] {
         assert_eq!(found(name).paths(), parts, "{name}");
@@ -104,6 +123,123 @@ fn a_url_is_downloaded_once_and_then_found_in_the_cache() {
     let descriptor = folder.0.join(format!("{}.descriptor.txt", handle.cache_key()));
     let descriptor = fs::read_to_string(descriptor).unwrap();
     assert!(descriptor.starts_with(&format!("Module: {handle}\nDownload Time: ")), "{descriptor}");
+}
+
+/// Files that are models by themselves, as far as their beginnings and ends tell.
+const MODELS: [(&str, &[u8]); 4] = [
+    ("m.onnx", b"\x08\x07\x12\x07pytorch\x3a\x02\x12\x00"),
+    ("m.tflite", b"\x1c\0\0\0TFL3 and more"),
+    ("m.h5", b"\x89HDF\r\n\x1a\n and more"),
+    ("frozen.pb", b"\n<\n\x05input\x12\x0bPlaceholder*&aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+];
+
+#[test]
+fn a_url_of_a_model_file_is_downloaded_once_and_then_found_in_the_cache() {
+    for (name, content) in MODELS {
+        let (folder, server) = (Folder::new(), Server::always(file(content.to_vec())));
+        let handle = handle(&server.url(&format!("/models/{name}?signature=x")));
+        let first = folder.hub().resolve(&handle).unwrap();
+        let ending = name.rsplit('.').next().unwrap();
+        let called = format!("model.{ending}");
+        assert_eq!(first.paths(), [called.clone()]);
+        assert_eq!(first.read(&called).unwrap().unwrap(), content);
+        assert_eq!(first.path(), Some(folder.0.join(handle.cache_key()).as_path()));
+        // Signed URLs bear no other query.
+        assert_eq!(server.requests()[0].target, format!("/models/{name}?signature=x"));
+
+        let offline = HubOptions { offline: true, verify: Verify::All, ..folder.options() };
+        let again = Hub::new(offline).unwrap().resolve(&handle).unwrap();
+        assert_eq!(again.checksum().unwrap(), first.checksum().unwrap());
+        assert_eq!((server.requests().len(), folder.leftovers().len()), (1, 0));
+        let entry = folder.hub().cache().find(&handle).unwrap().unwrap();
+        assert_eq!(entry.state, EntryState::Whole);
+
+        // What was changed is fetched again.
+        fs::write(first.path().unwrap().join(&called), "x").unwrap();
+        let repaired = folder.hub().resolve(&handle).unwrap();
+        assert_eq!(repaired.read(&called).unwrap().unwrap(), content);
+        assert_eq!(server.requests().len(), 2);
+    }
+    let (folder, server) = (Folder::new(), Server::always(file(MODELS[0].1.to_vec())));
+    let found = folder.hub().resolve(&handle(&server.url("/download?id=7"))).unwrap();
+    assert_eq!(found.paths(), ["model"]);
+}
+
+#[test]
+fn an_archive_of_another_format_is_the_same_by_url_and_by_path() {
+    let mut files = MemoryFiles::default();
+    files.insert("m.onnx", MODELS[0].1);
+    files.insert("weights.bin", &b"0123"[..]);
+    let packed = write(&files, Compression::Gzip).unwrap();
+    let (folder, server) = (Folder::new(), Server::always(file(packed.clone())));
+    fs::write(folder.0.join("onnx.tar.gz"), packed).unwrap();
+    let local = Handle::from_path(folder.0.join("onnx.tar.gz"));
+    let hub = folder.hub();
+    let [local, fetched] = [local, handle(&server.url("/onnx.tar.gz"))]
+        .map(|handle| hub.resolve(&handle).unwrap().checksum().unwrap());
+    assert_eq!(local, fetched);
+}
+
+/// By URL; nothing is left of it.
+fn refused(name: &str, content: &[u8], options: impl Fn(HubOptions) -> HubOptions) -> Error {
+    let (folder, server) = (Folder::new(), Server::always(file(content.to_vec())));
+    let hub = Hub::new(options(folder.options())).unwrap();
+    let error = hub.resolve(&handle(&server.url(name))).unwrap_err();
+    assert_eq!((folder.leftovers().len(), server.requests().len()), (0, 1), "{error}");
+    assert!(hub.cache().list().unwrap().is_empty(), "{error}");
+    error
+}
+
+#[test]
+fn part_of_a_model_by_url_says_what_to_give() {
+    let shards = br#"{"modelTopology": {}, "weightsManifest": [{"paths": ["a.bin"]}]}"#;
+    let graph = b"\x08\x01\x12\x04\x0a\x02\x0a\x00";
+    for (name, content) in [("/saved_model.pb", &graph[..]), ("/model.json", &shards[..])] {
+        let error = refused(name, content, |options| options);
+        assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
+        assert!(error.to_string().contains("give the URL of an archive"), "{error}");
+    }
+    let mut files = module(0);
+    files.remove("variables/variables.index");
+    let archive = |files| write(&files, Compression::Gzip).unwrap();
+    let error = refused("/m.tar.gz", &archive(files), |options| options);
+    assert_eq!(error.kind(), ErrorKind::Incomplete);
+    assert!(error.to_string().contains("variables.index is missing"), "{error}");
+    let mut files = module(0);
+    files.remove("saved_model.pb");
+    let error = refused("/m.tar.gz", &archive(files), |options| options);
+    assert!(error.to_string().contains("no saved_model.pb"), "{error}");
+    let error = refused("/m.onnx", b"not found, sorry", |options| options);
+    assert_eq!(error.kind(), ErrorKind::Archive);
+    assert!(error.to_string().contains("neither an archive nor a model file"), "{error}");
+    // A message that is cut off.
+    let cut = &MODELS[0].1[..MODELS[0].1.len() - 1];
+    assert_eq!(refused("/m.onnx", cut, |options| options).kind(), ErrorKind::Archive);
+    let small =
+        |options| HubOptions { limits: Limits { file_bytes: 10, ..Default::default() }, ..options };
+    assert_eq!(refused("/m.onnx", MODELS[0].1, small).kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn a_graph_of_another_name_still_wants_its_variables() {
+    let folder = Folder::new();
+    let put = |path: &str, bytes: &[u8]| {
+        let path = folder.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    put("model.pb", b"\x08\x01\x12\x04\x0a\x02\x0a\x00");
+    put("variables/variables.index", b"the index");
+    let handles = [Handle::from_path(&folder.0), Handle::from_path(folder.0.join("model.pb"))];
+    for handle in &handles {
+        let error = folder.hub().resolve(handle).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Incomplete);
+        assert!(error.to_string().contains("00000-of-00001 is missing"), "{error}");
+    }
+    put("variables/variables.data-00000-of-00001", b"");
+    for handle in &handles {
+        assert_eq!(folder.hub().resolve(handle).unwrap().paths().len(), 3);
+    }
 }
 
 #[test]
@@ -147,7 +283,7 @@ fn what_was_tried_is_in_the_error() {
             "model file",
             "embedded",
             "cache",
-            "archive URL",
+            "file URL",
             "Kaggle",
             "hub URL",
             "tfhub.dev"
@@ -182,6 +318,9 @@ fn a_folder_that_is_no_module_says_what_is_missing() {
     let error = folder.hub().resolve(&Handle::from_path(&folder.0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Incomplete);
     assert!(error.to_string().contains("in `mobilenet`"), "{error}");
+    let inner = folder.0.join("mobilenet");
+    assert!(error.to_string().contains(&format!("(give {})", inner.display())), "{error}");
+    assert!(folder.hub().resolve(&Handle::from_path(inner)).is_ok());
 }
 
 #[test]

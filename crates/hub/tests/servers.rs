@@ -36,7 +36,7 @@ fn download_kind(text: &str) -> bool {
 }
 
 #[test]
-fn a_page_with_status_200_is_no_archive() {
+fn a_page_with_status_200_is_no_model() {
     let page = b"<!DOCTYPE html><html><body>Log in</body></html>";
     let script = bytes(raw("200 OK", &["Content-Type: text/html"], page));
     let text = fails(script, ErrorKind::Archive);
