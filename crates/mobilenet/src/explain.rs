@@ -16,6 +16,7 @@ use mobilenet_vision::{Image, Scratch, overlay_heat, softmax, top_k};
 
 use crate::classifier::Classifier;
 use crate::error::{Error, ErrorKind, Result};
+use crate::quantize::is_of_8_bits;
 use crate::signature::Scores;
 
 /// The scope of the nodes that are added to the graph.
@@ -68,9 +69,15 @@ impl Explainer {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a layer that is not there or has no rows and columns,
-    /// [`ErrorKind::Graph`] if the class does not depend on it, or a gradient is missing.
+    /// [`ErrorKind::Graph`] if the class does not depend on it, a gradient is missing, or the network is
+    /// of 8 bits.
     pub fn new(classifier: &Classifier, layer: Option<&str>) -> Result<Self> {
         let module = classifier.module();
+        if is_of_8_bits(module) {
+            let message = "a network of 8 bits has no gradients: explain the module of floats that it \
+                           was made from";
+            return Err(Error::new(ErrorKind::Graph, message));
+        }
         let signature = module.signature(module.classification_signature()?)?;
         let tensor = |port: Option<&crate::Port>| {
             port.map(|port| port.tensor.clone()).ok_or_else(|| {

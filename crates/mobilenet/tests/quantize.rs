@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use mobilenet::evaluation::LabelledImages;
+use mobilenet::explain::Explainer;
 use mobilenet::export::tflite::WeightType;
 use mobilenet::quantize::{
     QuantizeOptions, Quantized, RangeMethod, calibration_images, carries_ranges, quantize,
@@ -601,4 +602,12 @@ fn the_real_network_trained_for_8_bits_keeps_its_accuracy() {
     let no_images = std::iter::empty();
     let small = quantize(&aware, no_images, &QuantizeOptions::default()).unwrap();
     keeps_its_accuracy(&shared, &module, &small, "trained rounded", 0.5);
+}
+
+#[test]
+fn a_network_of_8_bits_says_what_to_explain_instead() {
+    let bytes = small(&QuantizeOptions::default()).to_tflite().unwrap();
+    let classifier = Classifier::new(load("explained.tflite", &bytes).unwrap()).unwrap();
+    let error = Explainer::new(&classifier, None).err().unwrap().to_string();
+    assert!(error.contains("8 bits has no gradients: explain the module of floats"), "{error}");
 }
