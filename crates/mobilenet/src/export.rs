@@ -25,10 +25,10 @@ use mobilenet_vision::Labels;
 use prost::Message as _;
 
 pub(crate) use bare::Bare;
-use slim::Slim;
+pub(crate) use slim::Slim;
 use tflite::WeightType;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
 use crate::normalization::Normalization;
 use crate::signature::{Port, Signature};
@@ -365,7 +365,7 @@ impl Weights {
             Err(error) => {
                 let read_as_slim = slim_names(names.iter().map(|(name, _)| name.as_str()));
                 if names.is_empty() || read_as_slim {
-                    return Err(error);
+                    return Err(only_slim(error));
                 }
                 let named = |(name, _): (String, _)| Ok((name.clone(), module.variable(&name)?));
                 let values = names.into_iter().map(named).collect::<Result<_>>()?;
@@ -378,6 +378,18 @@ impl Weights {
     fn normalization(&self) -> Option<Normalization> {
         self.slim.as_ref().map(|slim| slim.normalization)
     }
+}
+
+/// Says what to write where a network is not slim's.
+fn only_slim(error: Error) -> Error {
+    if error.kind() != ErrorKind::Graph {
+        return error;
+    }
+    let message = format!(
+        "{error}: this format holds the weights of slim's MobileNet V1 and nothing else; write a \
+         frozen graph, a SavedModel or a hub module"
+    );
+    Error::new(ErrorKind::Graph, message)
 }
 
 fn checkpoint(module: &Module, name: &str) -> Result<MemoryFiles> {

@@ -13,14 +13,16 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mobilenet::builder::MobilenetV1;
+use mobilenet::builder::{MobilenetV1, VariableSpec};
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
     Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range,
     Recipe, TrainOptions, recipe,
 };
-use mobilenet::{Classifier, DecidedBy, Image, Module};
+use mobilenet::{Classifier, DecidedBy, Image, Module, Normalization, Tensor};
 use mobilenet_formats::archive::{self, Compression};
+use mobilenet_formats::tensorflow::messages::GraphDef;
+use prost::Message as _;
 use support::Scratch;
 
 /// A picture of one class: a red dot, a green square or blue stripes on some grey.
@@ -337,6 +339,82 @@ fn tuning(root: &Path, name: &str, mode: Mode) -> FineTuneOptions {
         mode,
         freeze: Vec::new(),
         feature_cache: None,
+    }
+}
+
+/// A module whose activations neither vanish nor explode, for three classes.
+fn lively_module() -> Module {
+    let network = MobilenetV1 { classes: Some(3), ..MobilenetV1::new(0.25, [32, 32]) };
+    let value = |spec: &VariableSpec| {
+        let value = spec.initial_tensor(7)?;
+        let inputs: usize = match (spec.name.ends_with("weights"), spec.shape.as_slice()) {
+            (true, &[height, width, _, 1]) => height * width,
+            (true, &[height, width, inner, _]) => height * width * inner,
+            _ => return Ok(value),
+        };
+        let gain = (2.0 / inputs as f32).sqrt() / 0.09;
+        let values: Vec<f32> = value.as_f32().unwrap().iter().map(|value| value * gain).collect();
+        Tensor::new(spec.shape.clone(), values)
+    };
+    let mut module = network.module(value).unwrap();
+    module.saved_model_mut().set_file("assets/labels.txt", "a\nb\nc\n");
+    Module::options().threads(2).load_files(module.to_files().unwrap(), None).unwrap()
+}
+
+/// A MobileNet V1 in files that hold no variables, with batch norm folded in, and what it wants to see;
+/// what is no such network says why.
+#[test]
+fn files_of_constants_are_fine_tuned() {
+    let scratch = Scratch::new("constants");
+    data(&scratch.0, 10);
+    let values = |module: &Module| {
+        let pixels: Vec<f32> = (0..32 * 32 * 3).map(|i| (i % 251) as f32 / 250.0).collect();
+        let images = Tensor::new([1, 32, 32, 3], pixels).unwrap();
+        let outputs = module.call_signature("image_feature_vector", [("images", &images)]);
+        outputs.unwrap().remove("default").unwrap().as_f32().unwrap().to_vec()
+    };
+    let unit = Normalization::UNIT;
+    for (format, name, range) in [
+        ("frozen", "m.pb", None),
+        ("onnx", "m.onnx", None),
+        ("tflite", "m.tflite", None),
+        ("safetensors", "m.safetensors", Some(unit)),
+    ] {
+        let files = lively_module().export(format.parse().unwrap(), name).unwrap();
+        let path = scratch.0.join(name);
+        fs::write(&path, files.get(name).unwrap()).unwrap();
+        let options = Module::options().threads(2);
+        let options = match range {
+            Some(range) => options.normalization(range),
+            None => options,
+        };
+        let source = options.load(path.to_str().unwrap()).unwrap();
+        let mut options = tuning(&scratch.0, &format!("out-{format}"), Mode::Head);
+        options.module = source.clone();
+        let tuned = options.train(&mut |_| ControlFlow::Continue(())).unwrap();
+        let tuned = Module::load(tuned.module.unwrap().to_str().unwrap()).unwrap();
+        // The backbone, and what it sees, is the one of the file.
+        let (before, after) = (values(&source), values(&tuned));
+        let largest = before.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        assert!(largest > 1e-2, "{format}: {largest}");
+        for (before, after) in before.iter().zip(&after) {
+            assert!((before - after).abs() <= 1e-4 * largest, "{format}: {before} {after}");
+        }
+        assert_eq!(tuned.own_labels().unwrap().unwrap().len(), 3);
+    }
+    let graph = {
+        let files = lively_module().export("frozen".parse().unwrap(), "x").unwrap();
+        let mut graph = GraphDef::decode(files.get("x").unwrap()).unwrap();
+        let relu = graph.node.iter_mut().find(|node| node.op == "Relu6").unwrap();
+        relu.op = "Relu".to_owned();
+        graph.encode_to_vec()
+    };
+    fs::write(scratch.0.join("other.pb"), graph).unwrap();
+    let mut options = tuning(&scratch.0, "refused", Mode::Head);
+    options.module = Module::load(scratch.0.join("other.pb").to_str().unwrap()).unwrap();
+    let error = options.train(&mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
+    for part in ["other.pb", "only slim's MobileNet V1", "its activation is `Relu`, not `Relu6`"] {
+        assert!(error.contains(part), "{error}");
     }
 }
 

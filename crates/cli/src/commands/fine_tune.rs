@@ -39,8 +39,8 @@ meaning (--image_dir, --tfhub_module, --saved_model_dir, --labels_output_file, -
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FineTune {
-    /// The module to start from: a URL, a folder, or a .tar.gz [default: MobileNet V1 0.25 for
-    /// 192x192]
+    /// The module to start from: a URL, a folder, a .tar.gz, or a model file [default: MobileNet V1 0.25
+    /// for 192x192]
     #[arg(short, long, value_name = "HANDLE", env = "MOBILENET_MODULE", hide_env_values = true)]
     #[arg(alias = "tfhub_module", alias = "tfhub-module")]
     module: Option<String>,

@@ -4,7 +4,7 @@
 //! Files of constants have batch norm folded into their convolutions. Such a convolution becomes
 //! one with a batch norm that changes nothing: scale 1, its bias as the shift, mean 0, and the
 //! variance that is 1 once [`BATCH_NORM_EPSILON`] is added. Whatever is not slim's network is
-//! refused by node: these formats have no place to say it.
+//! refused by node: these formats have no place to say it. Training starts from them too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::normalization::Normalization;
 use crate::source::replace_normalization;
 
 /// A MobileNet V1 and its weights.
-pub(super) struct Slim {
-    pub(super) network: MobilenetV1,
+pub(crate) struct Slim {
+    pub(crate) network: MobilenetV1,
     /// By slim's names.
-    pub(super) values: BTreeMap<String, Arc<Tensor>>,
+    pub(crate) values: BTreeMap<String, Arc<Tensor>>,
     /// Which values the network wants to see.
-    pub(super) normalization: Normalization,
+    pub(crate) normalization: Normalization,
 }
 
 /// Relative difference of weights that float32 rounding of a folded batch norm explains.
@@ -35,7 +35,10 @@ const ROUNDING: f32 = 1e-4;
 impl Slim {
     /// The weights of `module`: its variables if they are what its graph computes with under slim's
     /// names, else those folded into the graph.
-    pub(super) fn of(module: &Module) -> Result<Slim> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Graph`] for any other network, naming the first node that is not slim's.
+    pub(crate) fn of(module: &Module) -> Result<Slim> {
         let chain = Chain::of(module)?;
         let widths = chain.convolutions.iter().filter(|found| found.op == "Conv2D");
         let widths = widths.take(14).filter_map(|found| found.kernel.shape().last().copied());
@@ -207,11 +210,7 @@ struct Chain {
 }
 
 fn not_slim(what: &str) -> Error {
-    let message = format!(
-        "{what}: this format holds the weights of slim's MobileNet V1 and nothing else; write a \
-         frozen graph, a SavedModel or a hub module"
-    );
-    Error::new(ErrorKind::Graph, message)
+    Error::new(ErrorKind::Graph, what)
 }
 
 impl Chain {
@@ -225,7 +224,7 @@ impl Chain {
         let shape = Shape::new(vec![None, Some(height), Some(width), Some(3)]);
         let graph = module.frozen((&images.tensor, shape), &output.tensor).map_err(|error| {
             let text = format!("the graph cannot be folded into convolutions: {error}");
-            Error::because(ErrorKind::Graph, not_slim(&text).to_string(), error)
+            Error::because(ErrorKind::Graph, text, error)
         })?;
         let start = graph.tensor(&images.tensor)?;
         Walk::new(&graph, start).chain([height, width])

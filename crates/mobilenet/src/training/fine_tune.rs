@@ -1,6 +1,5 @@
 //! Fine-tuning: a module's backbone, a new classifier, new photos, a new module.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,6 +11,7 @@ use mobilenet_train::dataset::{Dataset, Listing, Sample};
 use mobilenet_train::range_test::{Curve, Range};
 use mobilenet_train::run::{Event, Features, Network, Run};
 
+use super::backbone::Backbone;
 use super::cut::{BLOCKS, CLASSIFIER, Cut};
 use super::features::{self, FeatureCache, Hash};
 use super::job::Job;
@@ -22,9 +22,7 @@ use super::{export, freeze, network};
 use crate::builder::MobilenetV1;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
-
-/// Channels of the last layer at depth multiplier 1.
-const FULL_WIDTH: f64 = 1024.0;
+use crate::normalization::Normalization;
 
 /// Which part of the network learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +84,8 @@ impl FromStr for Mode {
 pub struct FineTuneOptions {
     /// Data, recipe, and where the new module goes.
     pub job: Job,
-    /// The module whose backbone is used.
+    /// The module whose backbone is used: slim's MobileNet V1 in any format, also with batch norm folded
+    /// into constants.
     pub module: Module,
     /// Which part learns.
     pub mode: Mode,
@@ -228,40 +227,14 @@ impl FineTuneOptions {
 
     /// The module's backbone with a new classifier.
     fn fresh_module(&self, classes: usize) -> Result<HubModule> {
-        let builder = export::builder(&self.job, self.backbone()?, classes);
-        let known: BTreeMap<String, Vec<usize>> = self.module.variables().into_iter().collect();
-        let mut failed = None;
-        let module = builder.module(|spec| {
-            if spec.name.contains("/Logits/") {
-                return spec.initial_tensor(self.job.seed);
-            }
-            if known.get(&spec.name) != Some(&spec.shape) {
-                failed.get_or_insert_with(|| no_backbone(&spec.name));
-                return spec.initial_tensor(self.job.seed);
-            }
-            match self.module.variable(&spec.name) {
-                Ok(value) => Ok(Tensor::clone(&value)),
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    spec.initial_tensor(self.job.seed)
-                }
-            }
+        let Backbone { depth_multiplier, values, normalization } = Backbone::of(&self.module)?;
+        let network = MobilenetV1::new(depth_multiplier, [self.job.image_size; 2]);
+        let builder = export::builder(&self.job, network, classes);
+        let module = builder.module(|spec| match values.get(&spec.name) {
+            Some(value) => Ok(Tensor::clone(value)),
+            None => spec.initial_tensor(self.job.seed),
         })?;
-        failed.map_or(Ok(module), Err)
-    }
-
-    /// Which MobileNet V1 the module is, by the width of its last layer.
-    fn backbone(&self) -> Result<MobilenetV1> {
-        let last = "MobilenetV1/Conv2d_13_pointwise/weights";
-        let variables = self.module.variables();
-        let shape = variables.iter().find(|(name, _)| name == last).map(|(_, shape)| shape);
-        match shape.map(Vec::as_slice) {
-            Some([1, 1, _, width]) => {
-                let size = [self.job.image_size; 2];
-                Ok(MobilenetV1::new(*width as f64 / FULL_WIDTH, size))
-            }
-            _ => Err(no_backbone(last)),
-        }
+        network::normalised(module, normalization)
     }
 
     /// The classifier alone, and the features it learns from; `None`: `watch` stopped it.
@@ -273,7 +246,8 @@ impl FineTuneOptions {
     ) -> Result<Option<(Network, Features)>> {
         let cut = Cut::before_classifier();
         let mut network = network::of(module)?;
-        let features = self.features(&cut, &network, dataset, watch)?;
+        let normalization = network::normalization(module);
+        let features = self.features(&cut, &network, normalization, dataset, watch)?;
         let Some(features) = features else { return Ok(None) };
         cut.apply(&mut network);
         cut.apply_to_inference(&mut network);
@@ -376,10 +350,15 @@ impl FineTuneOptions {
         &self,
         cut: &Cut,
         network: &Network,
+        normalization: Normalization,
         dataset: &mut Dataset,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Features>> {
-        let key = backbone_key(network, &self.job.preprocessing().to_string());
+        let mut words = self.job.preprocessing().to_string();
+        if normalization != Normalization::SIGNED {
+            words += &format!(" {normalization:?}");
+        }
+        let key = backbone_key(network, &words);
         let folder = self.feature_cache.clone().unwrap_or_else(|| self.job.work());
         let last = network.variables.get("MobilenetV1/Logits/Conv2d_1c_1x1/weights");
         let len = last.and_then(|weights| weights.shape().get(2).copied()).unwrap_or(0);
@@ -440,14 +419,4 @@ impl FineTuneOptions {
 fn backbone_key(network: &Network, words: &str) -> String {
     let backbone = network.variables.iter().filter(|(name, _)| !name.contains("/Logits/"));
     features::key(backbone.map(|(name, value)| (name.as_str(), &**value)), words)
-}
-
-fn no_backbone(name: &str) -> Error {
-    Error::new(
-        ErrorKind::Training,
-        format!(
-            "only MobileNet V1 modules with slim's variables can be fine-tuned; this one has no \
-             {name:?} of the shape that goes with its width"
-        ),
-    )
 }

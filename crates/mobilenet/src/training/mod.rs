@@ -5,6 +5,7 @@
 //! `mobilenet-train` does the work; here modules become networks that can be trained, and trained
 //! values become modules.
 
+mod backbone;
 mod class_weights;
 mod cut;
 mod export;

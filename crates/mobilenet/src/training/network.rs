@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mobilenet_engine::Graph;
 use mobilenet_formats::Tensor;
-use mobilenet_formats::tensorflow::messages::tensor_info::Encoding;
+use mobilenet_formats::tensorflow::messages::{MetaGraphDef, tensor_info::Encoding};
 use mobilenet_formats::tensorflow::{HubModule, MetaGraph};
 use mobilenet_train::objective::Objective;
 use mobilenet_train::run::Network;
@@ -13,6 +13,8 @@ use mobilenet_train::trainer::TrainingGraph;
 use mobilenet_train::validation::Inference;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::normalization::Normalization;
+use crate::source::{hub_normalization, replace_normalization};
 
 /// The signature that gives logits.
 const SIGNATURE: &str = "image_classification";
@@ -41,6 +43,31 @@ pub(super) fn of(module: &HubModule) -> Result<Network> {
         variables.insert(name.to_owned(), Arc::new(module.variable(name)?));
     }
     Ok(Network { training, inference, variables, frozen: None })
+}
+
+/// The module with other pixel values in front of both of its networks.
+pub(super) fn normalised(mut module: HubModule, range: Normalization) -> Result<HubModule> {
+    if range == Normalization::SIGNED {
+        return Ok(module);
+    }
+    let model = module.saved_model_mut();
+    let graphs: Vec<MetaGraphDef> =
+        model.meta_graphs().iter().map(|graph| graph.def().cloned()).collect::<Result<_, _>>()?;
+    for mut graph in graphs {
+        if let Some(graph) = &mut graph.graph_def {
+            replace_normalization(graph, range);
+        }
+        model.push_meta_graph(graph);
+    }
+    Ok(module)
+}
+
+/// What the network of a hub module wants to see, by the nodes that slim's modules have for it; where
+/// there are none, MobileNet's own.
+pub(super) fn normalization(module: &HubModule) -> Normalization {
+    let graph = module.meta_graph(&[]).and_then(|graph| graph.def());
+    let graph = graph.ok().and_then(|graph| graph.graph_def.as_ref());
+    graph.and_then(hub_normalization).unwrap_or(Normalization::SIGNED)
 }
 
 /// The value of a variable, for compiling.
