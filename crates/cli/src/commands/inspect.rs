@@ -28,7 +28,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Inspect {
-    /// The module: a URL, a folder, or a .tar.gz [default: that of --module]
+    /// The module: a URL, a folder, a .tar.gz, or a model file [default: that of --module]
     // No conflict with `module`: its environment variable may name the usual one.
     #[arg(value_name = "HANDLE")]
     handle: Option<String>,
