@@ -7,6 +7,8 @@ import pathlib
 import subprocess
 import sys
 
+import eight_bits
+import formats
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
@@ -23,6 +25,12 @@ KERAS_V2 = [
     for name, answer in (("softmax", "logits"), ("no_top", "features"))
     for kind in ("keras", "h5")
 ] + [("exported_v2", "logits_v2")]
+# Of MobileNetV2's kind: sums, means and softmax in 8 bits; and borders of windows that no `SAME` has.
+EIGHT_BITS = [
+    ("bytes_v2", eight_bits.PROBABILITIES),
+    ("bytes_borders", eight_bits.PROBABILITIES),
+    ("no_top_v2", eight_bits.FEATURES),
+]
 CONVERTED = [
     ("tfjs_layers", "logits"),
     ("tfjs_graph", "logits"),
@@ -39,16 +47,28 @@ def check(report, mobilenet, scratch: pathlib.Path) -> None:
         return report.check("Keras writes its files", False, made)
     compare(report, mobilenet, folder, KERAS)
     compare(report, mobilenet, folder, KERAS_V2, images="images_v2.npy")
+    check_eight_bits(report, mobilenet, folder)
     python = subprocess.run(
         [sys.executable, HERE.parent / "scripts/venv.py", HERE / "requirements-converters.txt"],
         capture_output=True, text=True,
     )
     if python.returncode:
-        return print(f"skipped tensorflowjs and tf2onnx: {python.stderr.strip()[-200:]}")
+        return report.skip("tensorflowjs and tf2onnx", python.stderr.strip()[-200:])
     made = run([python.stdout.strip(), HERE / "converted_files.py", folder])
     if made:
         return report.check("tensorflowjs and tf2onnx write their files", False, made)
     compare(report, mobilenet, folder, CONVERTED)
+
+
+def check_eight_bits(report, mobilenet, folder: pathlib.Path) -> None:
+    """Networks of Keras's, quantised by us, give LiteRT's bytes."""
+    python, missing = formats.runtimes()
+    if missing:
+        return report.skip("Keras's networks in 8 bits", missing)
+    images = np.load(folder / "images_v2.npy")
+    for name, answer in EIGHT_BITS:
+        module, scratch = folder / f"{name}.h5", folder / f"{name}_8"
+        eight_bits.check(report, mobilenet, python, name, module, images, scratch, answer)
 
 
 def compare(

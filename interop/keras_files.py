@@ -3,7 +3,8 @@
 Small networks with random weights and random batch norm statistics: MobileNet (multiplier 0.25, 64x64
 pixels, 7 classes), and MobileNetV2 (multiplier 0.35, 96x96 pixels), whose blocks add. FOLDER gets
 `images.npy` and `images_v2.npy` in [0, 1], `logits.npy`, `features.npy`, `logits_v2.npy`,
-`features_v2.npy`, and the files that keras_check.py lists.
+`features_v2.npy`, and the files that keras_check.py lists; of 1000 classes, whose names we know, those
+it quantises.
 """
 
 import os
@@ -17,6 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 SEED = 20240117
+# Standard deviation of the logits of networks that are quantised.
+SPREAD = 3.0
 NETWORK = dict(input_shape=(64, 64, 3), alpha=0.25, weights=None)
 
 
@@ -42,7 +45,35 @@ def main() -> int:
         model.save(folder / f"{name}.h5")
     softmax.export(folder / "exported")
     second_version(random, folder)
+    for_eight_bits(random, folder)
     return 0
+
+
+def for_eight_bits(random: np.random.Generator, folder: pathlib.Path) -> None:
+    """MobileNetV2, and a small network whose strided windows have borders that no `SAME` has."""
+    images = np.load(folder / "images_v2.npy")
+    second = tf.keras.applications.MobileNetV2(classes=1000, input_shape=(96, 96, 3), alpha=0.35, weights=None)
+    layers = tf.keras.layers
+    norm = lambda x: layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    given = x = layers.Input((96, 96, 3))
+    x = norm(layers.Conv2D(16, 3, strides=2, use_bias=False)(layers.ZeroPadding2D(1)(x)))
+    x = norm(layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x))
+    x = norm(layers.DepthwiseConv2D(3, strides=2, use_bias=False)(layers.ZeroPadding2D(((2, 1), (0, 1)))(x)))
+    x = norm(layers.Conv2D(32, 5, strides=2, use_bias=False)(layers.ZeroPadding2D(((1, 4), (3, 0)))(x)))
+    x = layers.Dense(1000, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    for name, network in (("bytes_v2", second), ("bytes_borders", tf.keras.Model(given, x))):
+        network.set_weights([value(random, weight) for weight in network.weights])
+        settle(network, images * 2 - 1)
+        decide(network, images * 2 - 1)
+        network.save(folder / f"{name}.h5")
+
+
+def decide(network: tf.keras.Model, images: np.ndarray) -> None:
+    """Makes the last layer so sure that probabilities are more than a few of 256 steps."""
+    head = network.layers[-1]
+    kernel, bias = head.get_weights()
+    features = tf.keras.Model(network.input, head.input).predict(images, verbose=0)
+    head.set_weights([kernel * SPREAD / (features @ kernel).std(), bias])
 
 
 def second_version(random: np.random.Generator, folder: pathlib.Path) -> None:
