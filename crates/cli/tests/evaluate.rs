@@ -7,7 +7,7 @@ mod support;
 use mobilenet_formats::tfrecord::RecordWriter;
 use mobilenet_formats::tfrecord::example::Example;
 use serde_json::Value;
-use support::{LABELS, Ran, World, bmp};
+use support::{LABELS, Ran, World, bmp, npy, read_npy};
 
 /// Photos of two classes, in folders, with what `classify` takes each for.
 fn data(world: &World) -> Vec<(String, usize)> {
@@ -385,6 +385,17 @@ fn precisions_of_8_bits_are_calibrated_on_photos() {
     assert!(plan(&eight).0.contains("_u8"));
     let numbers = json(&world.run(&[&["evaluate", "data", "--json"], &eight[..]].concat()));
     assert_eq!(numbers["n"], 12);
+
+    // Photos that decide ranges are cropped as those that are to be answered.
+    world.write("x.npy", &npy(2, |i| (i % 97) as f32 / 96.0));
+    let vectors = |crop: &str| {
+        let ran = world
+            .run(&[&["embed", "x.npy", "--out", "x.out.npy", "--crop", crop], &eight[..]].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        read_npy(&world.path("x.out.npy"))
+    };
+    assert_eq!(vectors("none"), vectors("none"));
+    assert_ne!(vectors("none"), vectors("central:0.2"));
 
     // What may lose everything takes the fastest, whichever that is; what must gain, f32.
     let auto = ["--calibration", "data", "--precision", "auto", "--max-loss"];

@@ -24,7 +24,7 @@ impl LabelFileArgs {
         model: &ModelArgs,
         pixels: &PixelArgs,
     ) -> Result<Classifier, Failure> {
-        let module = model.open()?;
+        let module = model.open_for(pixels)?;
         let mut options = Classifier::options().preprocessing(pixels.preprocessing(&module)?);
         if let Some(path) = &self.labels {
             options = options.labels(read(path)?);

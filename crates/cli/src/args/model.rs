@@ -8,7 +8,7 @@ use mobilenet::evaluation::LabelledImages;
 use mobilenet::quantize::{Candidate, carries_ranges, choose, eight_bits, is_of_8_bits};
 use mobilenet::{Isa, Module, ModuleOptions, Normalization};
 
-use super::{Precision, one_of};
+use super::{PixelArgs, Precision, one_of};
 use crate::failure::Failure;
 use crate::progress::Download;
 use crate::terminal;
@@ -147,9 +147,19 @@ impl ModelArgs {
         self.open_handle(self.handle())
     }
 
+    /// As [`Self::open`], for a command that prepares photos as `pixels` says: those that decide the
+    /// precision are prepared alike.
+    pub(crate) fn open_for(&self, pixels: &PixelArgs) -> Result<Module, Failure> {
+        self.opened(self.handle(), Some(pixels))
+    }
+
     /// As [`Self::open`], for another handle than that of `--module`.
     pub(crate) fn open_handle(&self, handle: &str) -> Result<Module, Failure> {
-        let module = self.rounded(self.options()?.load(handle)?)?;
+        self.opened(handle, None)
+    }
+
+    fn opened(&self, handle: &str, pixels: Option<&PixelArgs>) -> Result<Module, Failure> {
+        let module = self.rounded(self.options()?.load(handle)?, pixels)?;
         for note in module.notes() {
             terminal::note(format_args!("note: {note}"));
         }
@@ -160,26 +170,30 @@ impl ModelArgs {
     }
 
     /// The module in the precision asked for, where that takes more than loading it.
-    fn rounded(&self, module: Module) -> Result<Module, Failure> {
+    fn rounded(&self, module: Module, pixels: Option<&PixelArgs>) -> Result<Module, Failure> {
         let wanted = self.run.precision;
         if !matches!(wanted, Some(Precision::Int8 | Precision::Auto)) {
             return Ok(module);
         }
         let photos = self.calibration.as_deref().map(LabelledImages::open_any).transpose()?;
         let options = self.options()?;
+        let by = match pixels {
+            Some(pixels) => pixels.preprocessing(&module)?,
+            None => module.preprocessing()?,
+        };
         if wanted == Some(Precision::Int8) {
             if photos.is_none() && !carries_ranges(&module) && !is_of_8_bits(&module) {
                 return Err(Failure::new(
                     "the module carries no ranges for int8: --calibration names photos that decide them",
                 ));
             }
-            return Ok(eight_bits(&module, &options, photos.as_ref(), CALIBRATION_IMAGES)?);
+            return Ok(eight_bits(&module, &options, &by, photos.as_ref(), CALIBRATION_IMAGES)?);
         }
         let photos = photos.ok_or_else(|| {
             Failure::new("--precision auto needs photos to measure on: --calibration names them")
         })?;
         let most = self.max_loss / 100.0;
-        let choice = choose(&module, &options, &photos, CALIBRATION_IMAGES, most)?;
+        let choice = choose(&module, &options, &by, &photos, CALIBRATION_IMAGES, most)?;
         let of = if choice.by_label { "points of top-1" } else { "percent of photos" };
         let tried = choice.candidates.iter().map(|Candidate { precision, time, loss }| {
             format!("{precision} ({} us) loses {:.2} {of}", time.as_micros(), 100.0 * loss)

@@ -105,7 +105,7 @@ impl Embed {
     }
 
     fn embedder(&self) -> Result<Embedder, Failure> {
-        let module = self.model.open()?;
+        let module = self.model.open_for(&self.pixels)?;
         let mut options = Embedder::options()
             .preprocessing(self.pixels.preprocessing(&module)?)
             .l2_normalize(self.l2_normalize);

@@ -115,7 +115,7 @@ impl Quantize {
         let calibration = open(&self.model.calibration)?;
         let evaluation = open(&self.evaluate)?.or_else(|| calibration.clone());
         let file = WholeFile::create(&self.out)?;
-        let module = self.model.open()?;
+        let module = self.model.open_for(&self.pixels)?;
         let carries_ranges = carries_ranges(&module);
         if calibration.is_none() && !carries_ranges {
             return Err(Failure::new(
