@@ -45,6 +45,7 @@ pub(crate) use assign::Update;
 pub(crate) use binary::Arithmetic;
 pub(crate) use convolution::{Attrs as ConvolutionAttributes, Geometry, Kind};
 pub(crate) use fake_quant::{Levels, Nudged, Range};
+pub(crate) use pad::paddings;
 pub(crate) use pool::{Pooling, window as pool_window};
 pub(crate) use random::Distribution;
 pub(crate) use reduce::{Reduction, reduced_axes};

@@ -30,12 +30,14 @@ use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::DType;
 use mobilenet_formats::archive::{self, Compression};
 use mobilenet_formats::tensorflow::messages::{
-    MetaGraphDef, SignatureDef, TensorInfo, TensorShapeProto, meta_graph_def, tensor_info,
-    tensor_shape_proto::Dim,
+    AttrValue, CollectionDef, MetaGraphDef, SignatureDef, TensorInfo, TensorShapeProto, attr_value,
+    collection_def, meta_graph_def, tensor_info, tensor_shape_proto::Dim,
 };
 use mobilenet_formats::tensorflow::{HubModule, SavedModel};
-use mobilenet_formats::tflite::{BuiltinOptions, Model, QuantizationParameters};
-use mobilenet_formats::tflite::{append_files, associated_files};
+use mobilenet_formats::tflite::{
+    BuiltinOperator, BuiltinOptions, Model, Operator, OperatorCode, PadOptions, Padding,
+    QuantizationParameters, append_files, associated_files,
+};
 use mobilenet_train::dataset::Sample;
 use ruzstd::decoding::StreamingDecoder;
 use support::{SEED, Scratch, difference, pixels, rows, save, shared, tiny_network};
@@ -182,89 +184,228 @@ fn constant(graph: &mut Graph, name: &str, shape: &[usize], values: Vec<f32>) ->
     add(graph, name, "Const", attributes, &[])
 }
 
-/// A small network in the form of the hub's `quantops` modules, as `tf.contrib.quantize` writes
-/// them: every tensor of weights rounded to a range of its own, relu6 and logits after them.
-fn quantops_module() -> Module {
-    let float = || Attributes::new().with_dtype("T", DType::F32);
-    let window = |stride: i64| {
-        float().with_ints("strides", &[1, stride, stride, 1]).with_string("padding", "SAME")
-    };
-    let mut graph = Graph::new();
-    let g = &mut graph;
-    let shape = Shape::new(vec![None, Some(SIDE), Some(SIDE), Some(3)]);
-    let images = Attributes::new().with_dtype("dtype", DType::F32).with_shape("shape", &shape);
-    let images = add(g, "hub_input/images", "Placeholder", images, &[]);
-    let two = constant(g, "two", &[], vec![2.0]);
-    let one = constant(g, "one", &[], vec![1.0]);
-    let x = add(g, "hub_input/Mul", "Mul", float(), &[images, two]);
-    let mut x = add(g, "hub_input/Sub", "Sub", float(), &[x, one]);
-    let round = |g: &mut Graph, name: &str, x: TensorId, (low, high): (f32, f32), narrow| {
-        let low = constant(g, &format!("{name}/min"), &[], vec![low]);
-        let high = constant(g, &format!("{name}/max"), &[], vec![high]);
+/// Where a `quantops` module keeps its weights and ranges.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stored {
+    Constants,
+    /// `VarHandleOp` and `ReadVariableOp`.
+    Resources,
+    /// `VariableV2` and `Identity`.
+    References,
+}
+
+/// A graph of a `quantops` module on its way.
+struct Quantops {
+    graph: Graph,
+    stored: Stored,
+    training: bool,
+    variables: Vec<(String, Tensor)>,
+    /// Names of the nodes that move ranges.
+    updates: Vec<String>,
+}
+
+fn float() -> Attributes {
+    Attributes::new().with_dtype("T", DType::F32)
+}
+
+impl Quantops {
+    /// The node that holds a value, and the one that reads it.
+    fn value(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> [TensorId; 2] {
+        let g = &mut self.graph;
+        if self.stored == Stored::Constants {
+            return [constant(g, name, shape, values); 2];
+        }
+        self.variables.push((name.to_owned(), Tensor::new(shape, values).unwrap()));
+        let dtype = || Attributes::new().with_dtype("dtype", DType::F32);
+        let shape = Shape::new(shape.iter().map(|&extent| Some(extent)).collect::<Vec<_>>());
+        let holds = dtype().with_shape("shape", &shape).with_string("shared_name", name);
+        if self.stored == Stored::Resources {
+            let handle = add(g, name, "VarHandleOp", holds, &[]);
+            let read = format!("{name}/Read/ReadVariableOp");
+            return [handle, add(g, &read, "ReadVariableOp", dtype(), &[handle])];
+        }
+        let reference = add(g, name, "VariableV2", holds, &[]);
+        [reference, add(g, &format!("{name}/read"), "Identity", float(), &[reference])]
+    }
+
+    fn round(&mut self, name: &str, x: TensorId, ends: (f32, f32), narrow: bool) -> TensorId {
+        let mut range = Vec::new();
+        for (end, value, reduction) in [("min", ends.0, "Min"), ("max", ends.1, "Max")] {
+            let end = format!("{name}/{end}");
+            let [holder, mut read] = self.value(&end, &[], vec![value]);
+            // In training, ranges of activations follow those of the batch.
+            if self.training && !narrow {
+                read = self.follow(&end, holder, read, x, reduction);
+            }
+            range.push(read);
+        }
         let bits = Attributes::new().with_int("num_bits", 8).with_bool("narrow_range", narrow);
         let name = format!("{name}/FakeQuantWithMinMaxVars");
-        add(g, &name, "FakeQuantWithMinMaxVars", bits, &[x, low, high])
-    };
-    let layers: [(&str, &str, [usize; 4], i64); 4] = [
-        ("Conv2d_0", "Conv2D", [3, 3, 3, 16], 2),
-        ("Conv2d_1_depthwise", "DepthwiseConv2dNative", [3, 3, 16, 1], 1),
-        ("Conv2d_1_pointwise", "Conv2D", [1, 1, 16, 32], 1),
-        ("Logits", "Conv2D", [1, 1, 32, 5], 1),
-    ];
-    for (seed, (name, op, filter, stride)) in (40..).zip(layers) {
-        if name == "Logits" {
-            let axes = Tensor::new([2], vec![1i32, 2]).unwrap();
-            let dtype = Attributes::new().with_dtype("dtype", DType::I32);
-            let axes = add(g, "axes", "Const", dtype.with_tensor("value", &axes), &[]);
-            let mean = float().with_dtype("Tidx", DType::I32).with_bool("keep_dims", true);
-            x = add(g, "global_pool", "Mean", mean, &[x, axes]);
-        }
-        let fan_in = if op == "Conv2D" { filter[..3].iter().product() } else { 9 };
-        let scale = 4.0 / (fan_in as f32).sqrt();
-        let values = pixels(filter.iter().product(), seed);
-        let values: Vec<f32> = values.iter().map(|value| scale * (value - 0.45)).collect();
-        let outputs = if op == "Conv2D" { filter[3] } else { filter[2] };
-        let w = constant(g, &format!("{name}/weights"), &filter, values);
-        // As trained: a range around the weights that is not symmetric.
-        let w = round(g, &format!("{name}/weights_quant"), w, (-0.5 * scale, 0.6 * scale), true);
-        let y = add(g, &format!("{name}/{op}"), op, window(stride), &[x, w]);
-        let b = pixels(outputs, seed + 100).iter().map(|value| value - 0.3).collect();
-        let b = constant(g, &format!("{name}/bias"), &[outputs], b);
-        let y = add(g, &format!("{name}/BiasAdd"), "BiasAdd", float(), &[y, b]);
-        x = if name == "Logits" {
-            round(g, "Logits/act_quant", y, (-3.0, 3.5), false)
-        } else {
-            let y = add(g, &format!("{name}/Relu6"), "Relu6", float(), &[y]);
-            round(g, &format!("{name}/act_quant"), y, (0.0, 6.0), false)
-        };
+        let inputs = [x, range[0], range[1]];
+        add(&mut self.graph, &name, "FakeQuantWithMinMaxVars", bits, &inputs)
     }
-    let squeeze = float().with_ints("squeeze_dims", &[1, 2]);
-    let logits = add(g, "SpatialSqueeze", "Squeeze", squeeze, &[x]);
-    let info = |tensor: TensorId, shape: &[i64]| TensorInfo {
-        encoding: Some(tensor_info::Encoding::Name(graph.tensor_name(tensor))),
-        dtype: DType::F32.to_tensorflow(),
-        tensor_shape: Some(TensorShapeProto {
-            dim: shape.iter().map(|&size| Dim { size, ..Dim::default() }).collect(),
-            ..TensorShapeProto::default()
-        }),
-    };
-    let side = SIDE as i64;
-    let signature = SignatureDef {
-        inputs: [("images".to_owned(), info(images, &[-1, side, side, 3]))].into(),
-        outputs: [("default".to_owned(), info(logits, &[-1, 5]))].into(),
-        ..SignatureDef::default()
-    };
-    let names = ["default", "image_classification"];
+
+    /// Moves a range's end by a hundredth of the way to that of `x`, and reads it again.
+    fn follow(
+        &mut self,
+        end: &str,
+        holder: TensorId,
+        read: TensorId,
+        x: TensorId,
+        reduction: &str,
+    ) -> TensorId {
+        let g = &mut self.graph;
+        let axes = Tensor::new([4], vec![0i32, 1, 2, 3]).unwrap();
+        let axes = Attributes::new().with_dtype("dtype", DType::I32).with_tensor("value", &axes);
+        let axes = add(g, &format!("{end}/axes"), "Const", axes, &[]);
+        let reduce = float().with_dtype("Tidx", DType::I32);
+        let now = add(g, &format!("{end}/Batch{reduction}"), reduction, reduce, &[x, axes]);
+        let off = add(g, &format!("{end}/AssignMovingAvg/sub"), "Sub", float(), &[read, now]);
+        let decay = constant(g, &format!("{end}/AssignMovingAvg/decay"), &[], vec![0.01]);
+        let step = add(g, &format!("{end}/AssignMovingAvg/mul"), "Mul", float(), &[off, decay]);
+        let name = format!("{end}/AssignMovingAvg");
+        self.updates.push(name.clone());
+        if self.stored == Stored::References {
+            return add(g, &name, "AssignSub", float(), &[holder, step]);
+        }
+        let dtype = || Attributes::new().with_dtype("dtype", DType::F32);
+        add(g, &name, "AssignSubVariableOp", dtype(), &[holder, step]);
+        add(g, &format!("{name}/ReadVariableOp"), "ReadVariableOp", dtype(), &[holder])
+    }
+
+    /// The weights of a layer: as `tf.contrib.quantize` leaves them, times what the batch norm scales
+    /// by, where they are variables.
+    fn weights(&mut self, name: &str, shape: &[usize], values: &[f32]) -> TensorId {
+        if self.stored == Stored::Constants {
+            return self.value(&format!("{name}/weights"), shape, values.to_vec())[1];
+        }
+        let halves = values.iter().map(|value| value / 2.0).collect();
+        let [_, w] = self.value(&format!("{name}/weights"), shape, halves);
+        let outputs = if shape[3] == 1 { shape[2] } else { shape[3] };
+        let [_, gamma] = self.value(&format!("{name}/gamma"), &[outputs], vec![2.0; outputs]);
+        let inputs = if shape[3] == 1 {
+            let rows = Tensor::new([2], vec![outputs as i32, 1]).unwrap();
+            let rows =
+                Attributes::new().with_dtype("dtype", DType::I32).with_tensor("value", &rows);
+            let rows = add(&mut self.graph, &format!("{name}/rows"), "Const", rows, &[]);
+            let reshape = float().with_dtype("Tshape", DType::I32);
+            let name = format!("{name}/scale");
+            [w, add(&mut self.graph, &name, "Reshape", reshape, &[gamma, rows])]
+        } else {
+            [w, gamma]
+        };
+        add(&mut self.graph, &format!("{name}/mul_fold"), "Mul", float(), &inputs)
+    }
+
+    fn write(mut self) -> (MetaGraphDef, Vec<(String, Tensor)>) {
+        let window = |stride: i64| {
+            float().with_ints("strides", &[1, stride, stride, 1]).with_string("padding", "SAME")
+        };
+        let g = &mut self.graph;
+        let shape = Shape::new(vec![None, Some(SIDE), Some(SIDE), Some(3)]);
+        let images = Attributes::new().with_dtype("dtype", DType::F32).with_shape("shape", &shape);
+        let images = add(g, "hub_input/images", "Placeholder", images, &[]);
+        let two = constant(g, "two", &[], vec![2.0]);
+        let one = constant(g, "one", &[], vec![1.0]);
+        let x = add(g, "hub_input/Mul", "Mul", float(), &[images, two]);
+        let mut x = add(g, "hub_input/Sub", "Sub", float(), &[x, one]);
+        let layers: [(&str, &str, [usize; 4], i64); 4] = [
+            ("Conv2d_0", "Conv2D", [3, 3, 3, 16], 2),
+            ("Conv2d_1_depthwise", "DepthwiseConv2dNative", [3, 3, 16, 1], 1),
+            ("Conv2d_1_pointwise", "Conv2D", [1, 1, 16, 32], 1),
+            ("Logits", "Conv2D", [1, 1, 32, 5], 1),
+        ];
+        for (seed, (name, op, filter, stride)) in (40..).zip(layers) {
+            if name == "Logits" {
+                let axes = Tensor::new([2], vec![1i32, 2]).unwrap();
+                let dtype = Attributes::new().with_dtype("dtype", DType::I32);
+                let g = &mut self.graph;
+                let axes = add(g, "axes", "Const", dtype.with_tensor("value", &axes), &[]);
+                let mean = float().with_dtype("Tidx", DType::I32).with_bool("keep_dims", true);
+                x = add(g, "global_pool", "Mean", mean, &[x, axes]);
+            }
+            let fan_in = if op == "Conv2D" { filter[..3].iter().product() } else { 9 };
+            let scale = 4.0 / (fan_in as f32).sqrt();
+            let values = pixels(filter.iter().product(), seed);
+            let values: Vec<f32> = values.iter().map(|value| scale * (value - 0.45)).collect();
+            let outputs = if op == "Conv2D" { filter[3] } else { filter[2] };
+            let w = self.weights(name, &filter, &values);
+            // As trained: a range around the weights that is not symmetric.
+            let ends = (-0.5 * scale, 0.6 * scale);
+            let w = self.round(&format!("{name}/weights_quant"), w, ends, true);
+            let y = add(&mut self.graph, &format!("{name}/{op}"), op, window(stride), &[x, w]);
+            let b = pixels(outputs, seed + 100).iter().map(|value| value - 0.3).collect();
+            let [_, b] = self.value(&format!("{name}/bias"), &[outputs], b);
+            // Folded batch norm leaves a plain sum.
+            let sum = if self.stored == Stored::Constants { "BiasAdd" } else { "Add" };
+            let y = add(&mut self.graph, &format!("{name}/add_fold"), sum, float(), &[y, b]);
+            x = if name == "Logits" {
+                self.round("Logits/act_quant", y, (-3.0, 3.5), false)
+            } else {
+                let y = add(&mut self.graph, &format!("{name}/Relu6"), "Relu6", float(), &[y]);
+                self.round(&format!("{name}/act_quant"), y, (0.0, 6.0), false)
+            };
+        }
+        let squeeze = float().with_ints("squeeze_dims", &[1, 2]);
+        let logits = add(&mut self.graph, "SpatialSqueeze", "Squeeze", squeeze, &[x]);
+        let info = |tensor: TensorId, shape: &[i64]| TensorInfo {
+            encoding: Some(tensor_info::Encoding::Name(self.graph.tensor_name(tensor))),
+            dtype: DType::F32.to_tensorflow(),
+            tensor_shape: Some(TensorShapeProto {
+                dim: shape.iter().map(|&size| Dim { size, ..Dim::default() }).collect(),
+                ..TensorShapeProto::default()
+            }),
+        };
+        let side = SIDE as i64;
+        let signature = SignatureDef {
+            inputs: [("images".to_owned(), info(images, &[-1, side, side, 3]))].into(),
+            outputs: [("default".to_owned(), info(logits, &[-1, 5]))].into(),
+            ..SignatureDef::default()
+        };
+        let mut graph_def = self.graph.to_graph_def();
+        for node in &mut graph_def.node {
+            // A range is read after it has moved.
+            if let Some(update) = node.name.strip_suffix("/AssignMovingAvg/ReadVariableOp") {
+                node.input.push(format!("^{update}/AssignMovingAvg"));
+            }
+        }
+        let names = ["default", "image_classification"];
+        let tags = if self.training { vec!["train".to_owned()] } else { Vec::new() };
+        let updates = collection_def::NodeList { value: self.updates };
+        let updates = CollectionDef { kind: Some(collection_def::Kind::NodeList(updates)) };
+        let meta_graph = MetaGraphDef {
+            meta_info_def: Some(meta_graph_def::MetaInfoDef { tags, ..Default::default() }),
+            graph_def: Some(graph_def),
+            signature_def: names.map(|name| (name.to_owned(), signature.clone())).into(),
+            collection_def: [("update_ops".to_owned(), updates)].into(),
+            ..MetaGraphDef::default()
+        };
+        (meta_graph, self.variables)
+    }
+}
+
+/// A small network in the form of the hub's `quantops` modules, as `tf.contrib.quantize` writes
+/// them: every tensor of weights rounded to a range of its own, relu6 and logits after them. In
+/// variables it has a graph for training as well, which moves the ranges.
+fn quantops_archive(stored: Stored) -> Vec<u8> {
     let mut model = SavedModel::default();
-    model.push_meta_graph(MetaGraphDef {
-        meta_info_def: Some(meta_graph_def::MetaInfoDef::default()),
-        graph_def: Some(graph.to_graph_def()),
-        signature_def: names.map(|name| (name.to_owned(), signature.clone())).into(),
-        ..MetaGraphDef::default()
-    });
+    for training in [false, true] {
+        if training && stored == Stored::Constants {
+            continue;
+        }
+        let (variables, updates) = (Vec::new(), Vec::new());
+        let graph = Quantops { graph: Graph::new(), stored, training, variables, updates };
+        let (meta_graph, variables) = graph.write();
+        model.push_meta_graph(meta_graph);
+        variables.into_iter().for_each(|(name, value)| model.set_variable(name, value));
+    }
     model.set_file("assets/labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
     let files = HubModule::new(model).to_files().unwrap();
-    load("quantops.tar", &archive::write(&files, Compression::None).unwrap()).unwrap()
+    archive::write(&files, Compression::None).unwrap()
+}
+
+fn quantops_module() -> Module {
+    load("quantops.tar", &quantops_archive(Stored::Constants)).unwrap()
 }
 
 #[test]
@@ -286,6 +427,35 @@ fn a_quantops_module_becomes_8_bits_with_its_own_ranges() {
         let off = difference(&ours, &theirs) / step;
         println!("logits are {off:.2} of 255 steps apart");
         assert!(off < 2.5, "{ours:?} {theirs:?}");
+    }
+}
+
+/// As the hub's modules keep them, with a second graph that moves the ranges in training.
+#[test]
+fn weights_and_ranges_of_quantops_may_be_variables() {
+    let small = |module: &Module| {
+        let quantized = quantize(module, [], &QuantizeOptions::default()).unwrap();
+        load("quantops.tflite", &quantized.to_tflite().unwrap()).unwrap()
+    };
+    let constants = quantops_module();
+    let expected = small(&constants);
+    for stored in [Stored::Resources, Stored::References] {
+        let path = save("quantops.tar", &quantops_archive(stored));
+        let path = path.to_str().unwrap();
+        let module = Module::options().threads(2).load(path).unwrap();
+        assert!(carries_ranges(&module), "{stored:?}");
+        assert!(module.variables().iter().any(|(name, _)| name == "Conv2d_0/act_quant/max"));
+        let training = Module::options().tags(["train"]).load(path).unwrap();
+        assert!(carries_ranges(&training), "{stored:?}");
+        let ours = small(&module);
+        for seed in 0..4 {
+            let image = image(seed);
+            assert_eq!(logits(&module, &image), logits(&constants, &image), "{stored:?}");
+            assert_eq!(logits(&ours, &image), logits(&expected, &image), "{stored:?}");
+        }
+        let runner = ours.runner(&Request::new("image_classification")).unwrap();
+        let steps = runner.plan().summary().steps;
+        assert!(steps.iter().all(|step| step.kernel.contains("_u8")), "{stored:?}: {steps:?}");
     }
 }
 
@@ -354,6 +524,127 @@ fn the_plan_on_bytes_is_the_graph_in_plain_arithmetic() {
     let off = difference(&ours, &plain) * 256.0;
     println!("probabilities are {off:.2} of 256 steps apart");
     assert!(off <= 3.0, "{ours:?} {plain:?}");
+}
+
+/// The file with an operator of its own for the borders of each strided window.
+fn with_pads(bytes: &[u8]) -> Vec<u8> {
+    let mut model = Model::read(bytes, &Limits::default()).unwrap();
+    let borders = Tensor::new([4, 2], vec![0i32, 0, 0, 1, 0, 1, 0, 0]).unwrap();
+    let borders = model.add_constant(&borders).unwrap();
+    let code = model.operator_codes.len() as u32;
+    model.operator_codes.push(OperatorCode::new(BuiltinOperator::PAD, 2));
+    let graph = &mut model.subgraphs[0];
+    let pads = graph.tensors.len() as i32;
+    graph.tensors.push(borders);
+    let mut operators = Vec::new();
+    for mut operator in std::mem::take(&mut graph.operators) {
+        let padding = match &mut operator.builtin_options {
+            BuiltinOptions::Conv2D(conv) if conv.stride_h == 2 => Some(&mut conv.padding),
+            BuiltinOptions::DepthwiseConv2D(conv) if conv.stride_h == 2 => Some(&mut conv.padding),
+            _ => None,
+        };
+        if let Some(padding) = padding {
+            *padding = Padding::VALID;
+            let input = operator.inputs[0];
+            let mut padded = graph.tensors[input as usize].clone();
+            padded.shape[1] += 1;
+            padded.shape[2] += 1;
+            padded.shape_signature.clear();
+            padded.name = format!("padded {}", operators.len());
+            operator.inputs[0] = graph.tensors.len() as i32;
+            graph.tensors.push(padded);
+            operators.push(Operator {
+                opcode_index: code,
+                inputs: vec![input, pads],
+                outputs: vec![operator.inputs[0]],
+                builtin_options: PadOptions {}.into(),
+                ..Operator::default()
+            });
+        }
+        operators.push(operator);
+    }
+    graph.operators = operators;
+    let labels = associated_files(bytes, &Limits::default()).unwrap();
+    append_files(model.write().unwrap(), &labels).unwrap()
+}
+
+/// Zeros that an operator puts around an image are those that a window finds there: the same bytes, and
+/// nothing runs in floats.
+#[test]
+fn pads_of_their_own_change_no_byte() {
+    let bytes = small(&QuantizeOptions::default()).to_tflite().unwrap();
+    let padded = with_pads(&bytes);
+    let count = |bytes: &[u8]| {
+        let model = Model::read(bytes, &Limits::default()).unwrap();
+        let is_pad = |options: &BuiltinOptions| matches!(options, BuiltinOptions::Pad(_));
+        let operators = model.subgraphs[0].operators.iter();
+        operators.filter(|operator| is_pad(&operator.builtin_options)).count()
+    };
+    assert_eq!((count(&bytes), count(&padded)), (0, 5));
+    let (plain, padded) = (load("plain.tflite", &bytes), load("padded.tflite", &padded));
+    let (plain, padded) = (plain.unwrap(), padded.unwrap());
+    let runner = padded.runner(&Request::new("image_classification")).unwrap();
+    let steps = runner.plan().summary().steps;
+    assert!(steps.iter().all(|step| step.kernel.contains("_u8")), "{steps:?}");
+    for seed in 0..4 {
+        assert_eq!(logits(&padded, &image(seed)), logits(&plain, &image(seed)));
+    }
+    // Out again, they are an operator still.
+    let again = padded.to_tflite(WeightType::Float32).unwrap();
+    assert_eq!(count(&again), 5);
+    let again = load("again.tflite", &again).unwrap();
+    assert_eq!(logits(&again, &image(5)), logits(&plain, &image(5)));
+}
+
+/// Borders that TensorFlow's `SAME` does not have, as networks of PyTorch bring them, are written as an
+/// operator of their own, in floats and in 8 bits.
+#[test]
+fn explicit_borders_are_quantised() {
+    let borders = pytorch_like_module();
+    let floats = load("borders.tflite", &borders.to_tflite(WeightType::Float32).unwrap()).unwrap();
+    let images = (0..8).map(|seed| Ok(image(seed)));
+    let small = quantize(&borders, images, &QuantizeOptions::default()).unwrap();
+    let small = load("borders.tflite", &small.to_tflite().unwrap()).unwrap();
+    let runner = small.runner(&Request::new("image_classification")).unwrap();
+    let steps = runner.plan().summary().steps;
+    assert!(steps.iter().all(|step| step.kernel.contains("_u8")), "{steps:?}");
+    let theirs = logits(&borders, &image(3));
+    let spread = theirs.iter().fold(f64::MIN, |m, v| m.max(*v))
+        - theirs.iter().fold(f64::MAX, |m, v| m.min(*v));
+    assert!(difference(&logits(&floats, &image(3)), &theirs) <= 1e-4 * spread);
+    let off = difference(&logits(&small, &image(3)), &theirs) / spread;
+    println!("{off:.3} of the spread of the logits");
+    assert!(off < 0.1, "{off}");
+}
+
+/// The lively network with a border of one pixel on every side of each strided window.
+fn pytorch_like_module() -> Module {
+    let lively = lively_module();
+    let mut graph = tiny_network().inference_graph();
+    let nodes = &mut graph.graph_def.as_mut().unwrap().node;
+    let mut strided = 0;
+    for node in nodes.iter_mut() {
+        let strides = node.attr.get("strides").and_then(|attr| attr.value.clone());
+        if matches!(strides, Some(attr_value::Value::List(list)) if list.i == [1, 2, 2, 1]) {
+            let list =
+                attr_value::ListValue { i: vec![0, 0, 1, 1, 1, 1, 0, 0], ..Default::default() };
+            let mut set = |name: &str, value: attr_value::Value| {
+                node.attr.insert(name.into(), AttrValue { value: Some(value) });
+            };
+            set("padding", attr_value::Value::S(b"EXPLICIT".to_vec()));
+            set("explicit_paddings", attr_value::Value::List(list.into()));
+            strided += 1;
+        }
+    }
+    assert_eq!(strided, 5);
+    let mut model = SavedModel::default();
+    model.push_meta_graph(graph);
+    for (name, _) in lively.variables() {
+        model.set_variable(name.clone(), (*lively.variable(&name).unwrap()).clone());
+    }
+    model.set_file("assets/labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
+    let files = HubModule::new(model).to_files().unwrap();
+    load("borders.tar", &archive::write(&files, Compression::None).unwrap()).unwrap()
 }
 
 type Lie = fn(&mut Model);

@@ -261,8 +261,12 @@ impl Lowering<'_> {
         else {
             return Ok(None);
         };
-        let Some(geometry) = self.geometry(node, raw, weights.values.shape())? else {
+        let Some(mut geometry) = self.geometry(node, raw, weights.values.shape())? else {
             return Ok(None);
+        };
+        let (raw, pad) = match self.before_pad(raw, from, &mut geometry)? {
+            Some((raw, pad)) => (raw, Some(pad)),
+            None => (raw, None),
         };
         let outputs = geometry.output[2];
         let axis = match geometry.kind {
@@ -304,7 +308,50 @@ impl Lowering<'_> {
             return Ok(None);
         }
         names.push(node.name.clone());
+        names.extend(pad);
         Ok(Some(Fused { recipe: Arc::new(product), inputs: vec![raw] }))
+    }
+
+    /// The bytes that a `Pad` put zeros around to make `padded`, and its name: `geometry` has taken its
+    /// borders. `None` where something else made them, or its borders are none that a window has.
+    fn before_pad(
+        &self,
+        padded: TensorId,
+        from: Bytes,
+        geometry: &mut Geometry,
+    ) -> Result<Option<(TensorId, String)>> {
+        let quantize = self.graph.node(padded.node);
+        let (Some(&real), "UniformQuantize") = (quantize.inputs.first(), quantize.op_name.as_str())
+        else {
+            return Ok(None);
+        };
+        let pad = self.graph.node(real.node);
+        let (&[x, borders], "Pad") = (pad.inputs.as_slice(), pad.op_name.as_str()) else {
+            return Ok(None);
+        };
+        let (Some((raw, own)), Some(borders)) =
+            (self.dequantized(x)?, self.folded.fact(borders)?.integers())
+        else {
+            return Ok(None);
+        };
+        let rank = concrete(self.folded.fact(raw)?)?.len();
+        let borders = ops::paddings(&borders, rank)?;
+        let &[[0, 0], rows, columns, [0, 0]] = borders.as_slice() else { return Ok(None) };
+        let mut wide = *geometry;
+        for (axis, [first, last]) in [rows, columns].into_iter().enumerate() {
+            wide.input[axis] = wide.input[axis].saturating_sub(first + last);
+            wide.pads[axis][0] += first;
+            wide.pads[axis][1] += last;
+            let reach = (wide.kernel[axis] - 1) * wide.dilations[axis];
+            if wide.pads[axis].iter().any(|&pad| pad > reach) {
+                return Ok(None);
+            }
+        }
+        if own != from {
+            return Ok(None);
+        }
+        *geometry = wide;
+        Ok(Some((raw, pad.name.clone())))
     }
 
     fn geometry(&self, node: &Node, x: TensorId, w: &[usize]) -> Result<Option<Geometry>> {

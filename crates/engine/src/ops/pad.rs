@@ -22,7 +22,7 @@ impl Pad {
 }
 
 /// `[before, after]` of each axis.
-pub(super) fn paddings(values: &[i64], rank: usize) -> Result<Vec<[usize; 2]>> {
+pub(crate) fn paddings(values: &[i64], rank: usize) -> Result<Vec<[usize; 2]>> {
     let size = |value: i64| usize::try_from(value).ok().filter(|&size| size < MAX_ELEMENTS);
     let pads: Option<Vec<[usize; 2]>> = values
         .chunks(2)

@@ -344,7 +344,16 @@ impl Writer<'_> {
         }
         let [stride_h, stride_w] = over_image(&node.attributes, "strides")?;
         let [dilation_h_factor, dilation_w_factor] = over_image(&node.attributes, "dilations")?;
-        let padding = padding(node)?;
+        let padding = match node.attributes.string("padding", "")?.as_str() {
+            "EXPLICIT" => {
+                let read = inputs.first_mut();
+                let read =
+                    read.ok_or_else(|| unsupported(format!("`{}` reads nothing", node.name)))?;
+                *read = self.bordered(node, *read)?;
+                Padding::VALID
+            }
+            _ => padding(node)?,
+        };
         let (operator, options) = if depthwise {
             let multiplier = self.graph.fact(w).shape.dim(3).unwrap_or(1);
             let options = DepthwiseConv2DOptions {
@@ -370,6 +379,32 @@ impl Writer<'_> {
             (BuiltinOperator::CONV_2D, options.into())
         };
         self.operator(operator, per_channel, inputs, output, options)?;
+        Ok(output)
+    }
+
+    /// `input` in the borders that `product` asks for: TFLite's convolutions have none of their own.
+    fn bordered(&mut self, product: &Node, input: i32) -> Result<i32> {
+        let wrong = || unsupported(format!("`{}`: borders beyond 2^31 pixels", product.name));
+        let pads = product.attributes.ints("explicit_paddings")?;
+        let pads = pads.iter().map(|&pad| i32::try_from(pad).ok()).collect::<Option<Vec<i32>>>();
+        let pads = pads.ok_or_else(wrong)?;
+        let like = usize::try_from(input).ok().and_then(|i| self.subgraph.tensors.get(i));
+        let mut padded = like.cloned().ok_or_else(wrong)?;
+        if pads.len() != 2 * padded.shape.len() {
+            return Err(unsupported(format!("`{}`: explicit_paddings {pads:?}", product.name)));
+        }
+        for (extent, pair) in padded.shape.iter_mut().zip(pads.chunks(2)) {
+            for &pad in pair {
+                *extent = extent.checked_add(pad).ok_or_else(wrong)?;
+            }
+        }
+        padded.name = format!("{}/borders", product.name);
+        let value = formats::Tensor::new([pads.len() / 2, 2], pads)?;
+        let value = self.constant(&format!("{}/paddings", padded.name), &value, None)?;
+        let version = if padded.quantization.is_some() { 2 } else { 1 };
+        let output = self.push(padded)?;
+        let options = PadOptions {}.into();
+        self.operator(BuiltinOperator::PAD, version, vec![input, value], output, options)?;
         Ok(output)
     }
 
