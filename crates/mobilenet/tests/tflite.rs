@@ -11,7 +11,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use mobilenet::{DecodeOptions, ExportFormat, Module, Preprocessing, Request, Scratch, Tensor};
+use mobilenet::{
+    DecodeOptions, ExportFormat, Isa, Module, Preprocessing, Request, Scratch, Tensor,
+};
 use support::{Golden, difference, rows, shared, top};
 
 const FLOAT: &str = "formats/mobilenet_v1_025_192/mobilenet_v1_0.25_192_float.tflite";
@@ -146,16 +148,20 @@ fn compared(ours: &[Vec<i32>], theirs: &[Vec<i32>]) -> (usize, i32) {
     (equal, pairs.map(|(a, b)| (a - b).abs()).max().unwrap_or(0))
 }
 
+/// What LiteRT's reference kernels answer to the 24 photos.
+fn reference(golden: &Golden, name: &str) -> Vec<Vec<i32>> {
+    let expected = golden.tensor(&format!("{name}/output_reference_kernels"));
+    integers(&expected).chunks(expected.shape()[1]).map(<[i32]>::to_vec).collect()
+}
+
 #[test]
 fn files_of_8_bits_give_the_integers_of_the_reference_kernels() {
     let Some(shared) = shared() else { return };
     let golden = Golden::open(&shared, "tflite");
     for case in QUANTIZED {
         let (module, name) = (load(&shared, case.file), case.golden);
-        let expected = golden.tensor(&format!("{name}/output_reference_kernels"));
-        let classes = expected.shape()[1];
-        let expected: Vec<Vec<i32>> =
-            integers(&expected).chunks(classes).map(<[i32]>::to_vec).collect();
+        let expected = reference(&golden, name);
+        let classes = expected[0].len();
         let stored = golden.tensor(&format!("{name}/input"));
         let signed = stored.as_i8().is_some();
         let stored = integers(&stored);
@@ -183,6 +189,29 @@ fn files_of_8_bits_give_the_integers_of_the_reference_kernels() {
         let (ours, theirs) = (best(&ours), best(&expected));
         let same = ours.iter().zip(&theirs).filter(|(a, b)| a == b).count();
         assert!(same >= 23, "{name}: {same} of 24 photos have the same top 1");
+    }
+}
+
+/// Whatever the processor has, and plain Rust.
+#[test]
+fn every_instruction_set_gives_the_same_integers() {
+    let Some(shared) = shared() else { return };
+    let golden = Golden::open(&shared, "tflite");
+    for case in QUANTIZED {
+        let expected = reference(&golden, case.golden);
+        let stored = golden.tensor(&format!("{}/input", case.golden));
+        let images = from_integers(stored.as_i8().is_some(), integers(&stored));
+        for isa in Isa::available() {
+            // Plain Rust takes its time.
+            let count = if isa == Isa::Portable { 2 } else { 8 };
+            let path = shared.join(case.file);
+            let module = Module::options().threads(2).isa(isa).load(path.to_str().unwrap());
+            let images = &images[..count * case.side * case.side * 3];
+            let ours = answers(&module.unwrap(), case, images);
+            let (equal, worst) = compared(&ours, &expected);
+            println!("{}: {isa}: {equal} of {count} rows equal, {worst} steps", case.golden);
+            assert_eq!((equal, worst), (count, 0), "{}: {isa}", case.golden);
+        }
     }
 }
 
