@@ -10,20 +10,17 @@
 
 mod support;
 
-use mobilenet::builder::MobilenetV1;
 use mobilenet::{ExportFormat, Limits, MemoryFiles, Module, Result, Tensor};
 use mobilenet_formats::onnx;
-use mobilenet_formats::tensorflow::messages::{AttrValue, GraphDef, attr_value::Value};
-use mobilenet_formats::tflite::{BuiltinOptions, Model, append_files};
+use mobilenet_formats::tensorflow::messages::{
+    AttrValue, FunctionDef, GraphDef, NodeDef, attr_value::Value,
+};
+use mobilenet_formats::tflite::{
+    BuiltinOperator, BuiltinOptions, Model, OperatorCode, Padding, Pool2DOptions, append_files,
+};
 use prost::Message as _;
-
-/// The narrowest network, two classes.
-fn narrow() -> Module {
-    let network = MobilenetV1 { classes: Some(2), ..MobilenetV1::new(0.008, [32, 32]) };
-    let mut hub = network.module(|variable| variable.initial_tensor(support::SEED)).unwrap();
-    hub.saved_model_mut().set_file("assets/labels.txt", "cat\ndog\n");
-    Module::options().threads(1).load_files(hub.to_files().unwrap(), None).unwrap()
-}
+use support::folders::{self, narrow};
+use support::functions::{KERNEL, call, function, saved_model};
 
 fn export(name: &str) -> Vec<u8> {
     let format: ExportFormat = name.parse().unwrap();
@@ -38,7 +35,14 @@ fn load(bytes: &[u8]) -> Result<Module> {
 
 /// Loading and one call: what can go wrong goes wrong in either.
 fn run(bytes: &[u8]) -> Result<Tensor> {
-    let module = load(bytes)?;
+    call_once(&load(bytes)?)
+}
+
+fn run_folder(files: MemoryFiles) -> Result<Tensor> {
+    call_once(&Module::options().threads(1).load_files(files, None)?)
+}
+
+fn call_once(module: &Module) -> Result<Tensor> {
     let (height, width) = module.expected_image_size()?;
     let size = height * width * 3;
     // A damaged file may ask for any size: none that a test has no memory for.
@@ -98,6 +102,43 @@ fn changed_bytes_are_survived() {
     }
 }
 
+/// Each file of a model of several cut, changed, and gone.
+#[test]
+fn damaged_files_of_folders_are_survived() {
+    for (name, files) in folders::all() {
+        assert!(run_folder(files.clone()).is_ok(), "{name}");
+        let (mut refused, mut accepted) = (0, 0);
+        for (path, whole) in files.iter() {
+            let mut damaged: Vec<Vec<u8>> = Vec::new();
+            for place in (0..whole.len()).step_by(whole.len() / 40 + 1) {
+                damaged.push(whole[..place].to_vec());
+                for change in [0x01, 0x80, 0xff] {
+                    let mut changed = whole.to_vec();
+                    changed[place] ^= change;
+                    damaged.push(changed);
+                }
+            }
+            for bytes in damaged {
+                let mut folder = files.clone();
+                folder.insert(path, bytes);
+                match run_folder(folder) {
+                    Ok(_) => accepted += 1,
+                    Err(error) => {
+                        assert!(!error.to_string().is_empty());
+                        refused += 1;
+                    }
+                }
+            }
+            let mut without = MemoryFiles::default();
+            let others = files.iter().filter(|(other, _)| *other != path);
+            others.for_each(|(other, bytes)| without.insert(other, bytes));
+            let needed = !["tfhub_module.pb", "assets/labels.txt", "checkpoint"].contains(&path);
+            assert!(run_folder(without).is_err() || !needed, "{name} without {path}");
+        }
+        println!("{name}: {refused} refused, {accepted} accepted");
+    }
+}
+
 #[test]
 fn no_format_takes_noise() {
     for seed in 0..64 {
@@ -136,6 +177,16 @@ fn strides_and_dilations_of_zero_in_tflite() {
         }
     });
     assert!(said.contains("dilation"), "{said}");
+    for (height, width) in [(0, 1), (1, 0), (-2, 1)] {
+        let said = tflite(|model| {
+            for operator in &mut model.subgraphs[0].operators {
+                if let BuiltinOptions::DepthwiseConv2D(options) = &mut operator.builtin_options {
+                    (options.stride_h, options.stride_w) = (height, width);
+                }
+            }
+        });
+        assert!(said.contains("stride"), "depthwise {height} {width}: {said}");
+    }
     let said = tflite(|model| {
         for operator in &mut model.subgraphs[0].operators {
             if let BuiltinOptions::Conv2D(options) = &mut operator.builtin_options {
@@ -144,6 +195,48 @@ fn strides_and_dilations_of_zero_in_tflite() {
         }
     });
     assert!(said.contains("stride"), "{said}");
+}
+
+/// The mean of the image as a pool over all of it, which is what older files have.
+#[test]
+fn pools_of_zero_in_tflite() {
+    let pooled = |kind: BuiltinOperator, change: fn(&mut Pool2DOptions)| {
+        tflite(|model| {
+            let is_mean = |code: &OperatorCode| code.builtin() == BuiltinOperator::MEAN;
+            let mean = model.operator_codes.iter().position(is_mean).unwrap() as u32;
+            let code = model.operator_codes.len() as u32;
+            model.operator_codes.push(OperatorCode::new(kind, 1));
+            let graph = &mut model.subgraphs[0];
+            let found = graph.operators.iter_mut().find(|found| found.opcode_index == mean);
+            let operator = found.unwrap();
+            let side = graph.tensors[operator.inputs[0] as usize].shape[1];
+            let mut options = Pool2DOptions {
+                padding: Padding::VALID,
+                stride_h: 1,
+                stride_w: 1,
+                filter_height: side,
+                filter_width: side,
+                ..Pool2DOptions::default()
+            };
+            change(&mut options);
+            operator.opcode_index = code;
+            operator.inputs.truncate(1);
+            operator.builtin_options = options.into();
+        })
+    };
+    let changes: [(fn(&mut Pool2DOptions), &str); 4] = [
+        (|options| options.stride_h = 0, "stride"),
+        (|options| options.stride_w = -1, "stride"),
+        (|options| options.filter_height = 0, "ksize"),
+        (|options| options.filter_width = i32::MIN, "ksize"),
+    ];
+    for kind in [BuiltinOperator::AVERAGE_POOL_2D, BuiltinOperator::MAX_POOL_2D] {
+        for (change, word) in changes {
+            let said = pooled(kind, change);
+            println!("{kind:?}: {said}");
+            assert!(said.contains(word), "{kind:?}, {word}: {said}");
+        }
+    }
 }
 
 #[test]
@@ -326,4 +419,120 @@ fn frozen_graphs_that_make_no_sense() {
         graph.node.push(twice);
     });
     assert!(!said.is_empty(), "{said}");
+}
+
+/// The SavedModel of functions, its graph changed, in use.
+fn functions(change: impl FnOnce(&mut GraphDef)) -> Result<Tensor> {
+    let module = Module::options().threads(1).load_files(saved_model(change), None)?;
+    module.call(&Tensor::new([1, 4, 4, 3], [0.75f32, 0.5, 1.0].repeat(16))?)
+}
+
+fn library(graph: &mut GraphDef) -> &mut Vec<FunctionDef> {
+    &mut graph.library.as_mut().unwrap().function
+}
+
+/// Functions `f0`, `f1` …, each of `calls` calls of the next; the last gives its argument. The first
+/// stands before the network.
+fn tower(graph: &mut GraphDef, height: usize, calls: usize) {
+    for level in 0..height {
+        let last = level + 1 == height;
+        let next = format!("f{}", level + 1);
+        let nodes: Vec<NodeDef> = match last {
+            true => Vec::new(),
+            false => (0..calls).map(|n| call(&format!("c{n}"), &next, &["x"])).collect(),
+        };
+        let gives = if last { "x" } else { "c0:output:0" };
+        library(graph).push(function(&format!("f{level}"), &["x"], nodes, gives));
+    }
+    let pool = library(graph).iter_mut().find(|f| f.signature.as_ref().unwrap().name == "pool");
+    let pool = pool.unwrap();
+    pool.node_def.insert(0, call("tower", "f0", &["x"]));
+    pool.node_def.iter_mut().find(|node| node.op == "Mean").unwrap().input[0] =
+        "tower:output:0".into();
+}
+
+#[test]
+fn functions_are_written_out() {
+    let [r, g, b] = [0.5, 0.0, 1.0];
+    let expected = [0, 1].map(|n| r * KERNEL[n] + g * KERNEL[2 + n] + b * KERNEL[4 + n]);
+    for height in [0, 1, 29] {
+        let answer = functions(|graph| {
+            if height > 0 {
+                tower(graph, height, 1)
+            }
+        })
+        .unwrap();
+        let answer = answer.as_f32().unwrap();
+        assert!(answer.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{answer:?}");
+    }
+    assert!(functions(|graph| tower(graph, 6, 3)).is_ok());
+}
+
+#[test]
+fn functions_that_call_themselves() {
+    let itself = |graph: &mut GraphDef| {
+        for function in library(graph) {
+            function.node_def.insert(0, call("again", "pool", &["x"]));
+        }
+        library(graph).retain(|f| f.signature.as_ref().unwrap().name == "pool");
+        graph.node.last_mut().unwrap().clone_from(&call(
+            "serve",
+            "pool",
+            &["serving_default_images"],
+        ));
+    };
+    let in_turns = |graph: &mut GraphDef| {
+        library(graph)[1].node_def.push(call("back", "serve", &["x", "x"]));
+    };
+    let said = text(&functions(itself).unwrap_err());
+    assert!(said.contains("nest more than 32 deep"), "{said}");
+    let said = text(&functions(in_turns).unwrap_err());
+    assert!(said.contains("nest more than 32 deep"), "{said}");
+}
+
+#[test]
+fn functions_beyond_depth_and_size() {
+    // 32 levels, two of which are the model's own.
+    assert!(functions(|graph| tower(graph, 30, 1)).is_ok());
+    for (height, calls) in [(31, 1), (400, 1), (25, 2), (4, 100)] {
+        let said = text(&functions(|graph| tower(graph, height, calls)).unwrap_err());
+        assert!(said.contains("nest more than 32 deep or are too large"), "{height}: {said}");
+    }
+    // No call, but more nodes than a graph of ours has.
+    let said = functions(|graph| {
+        let idle = support::functions::node("idle", "NoOp", &[], Vec::new());
+        let number = |n: usize| NodeDef { name: format!("idle{n}"), ..idle.clone() };
+        library(graph)[1].node_def.extend((0..1 << 18).map(number));
+    });
+    assert!(text(&said.unwrap_err()).contains("too large"));
+}
+
+#[test]
+fn functions_that_make_no_sense() {
+    let said = functions(|graph| library(graph).truncate(1)).unwrap_err();
+    assert!(text(&said).contains("calls `pool`, which is not there"), "{}", text(&said));
+    let said = functions(|graph| library(graph)[1].signature.as_mut().unwrap().input_arg.clear());
+    assert!(text(&said.unwrap_err()).contains("calls `pool` with 1 of 0 inputs"));
+    let cuts: [fn(&mut GraphDef); 8] = [
+        |graph| library(graph)[0].ret.clear(),
+        |graph| library(graph)[1].ret.clear(),
+        |graph| library(graph)[0].node_def.clear(),
+        |graph| library(graph)[1].node_def.clear(),
+        |graph| graph.node.clear(),
+        |graph| {
+            let far = format!("nobody:output:{}", u64::MAX);
+            library(graph)[1].node_def[1].input[0] = far;
+        },
+        |graph| library(graph)[1].node_def[1].input[0] = "mean:output:0".into(),
+        |graph| {
+            let shared = "elsewhere".as_bytes().to_vec();
+            let shared = AttrValue { value: Some(Value::S(shared)) };
+            graph.node[1].attr.insert("shared_name".into(), shared);
+        },
+    ];
+    for cut in cuts {
+        let said = text(&functions(cut).unwrap_err());
+        println!("{said}");
+        assert!(!said.is_empty());
+    }
 }

@@ -4,6 +4,9 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "this is test code")]
 
+pub mod folders;
+pub mod functions;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
