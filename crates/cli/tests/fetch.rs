@@ -105,3 +105,67 @@ fn the_cache_shows_checks_and_forgets_what_was_fetched() {
     assert_eq!(list(&world), serde_json::json!([]));
     assert!(!std::path::Path::new(&path).exists());
 }
+
+/// Where `tensorflow_hub` keeps mobilenet_v1_025_192/classification/1: the SHA-1 of its handle.
+const KEY: &str = "b20fac96d6207a1c0d5dfd9798daa75b2e9adb87";
+
+#[test]
+fn the_family_is_listed_with_what_is_cached() {
+    let world = World::new();
+    let list = |more: &[&str]| -> Vec<serde_json::Value> {
+        let ran = world.run(&[&["list", "--json"], more].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let (floats, all) = (list(&[]), list(&["--all"]));
+    assert_eq!((floats.len(), all.len()), (16, 64));
+    assert!(floats.iter().all(|row| row["kind"] == "classification" && all.contains(row)));
+    let mut handles = std::collections::BTreeSet::new();
+    for row in &all {
+        let percent = (100.0 * row["depth_multiplier"].as_f64().unwrap()).round();
+        let (side, kind) = (row["image_size"].as_u64().unwrap(), row["kind"].as_str().unwrap());
+        let name = format!("mobilenet_v1_{percent:03}_{side}/{kind}/1");
+        assert_eq!(row["handle"], format!("https://tfhub.dev/google/imagenet/{name}"));
+        assert!(
+            [100.0, 75.0, 50.0, 25.0].contains(&percent) && [224, 192, 160, 128].contains(&side)
+        );
+        assert_eq!(row["top5"].is_null(), kind.starts_with("quantops"), "{name}");
+        assert_eq!(row["cached"], false, "{name}");
+        assert!(handles.insert(name), "twice");
+    }
+    // As slim's README and the paper have them; trained values and multiply-adds are counted.
+    for (name, top1, top5, parameters, multiply_adds) in [
+        ("mobilenet_v1_100_224/classification/1", 70.9, Some(89.9), 4_233_001, 568_741_376),
+        ("mobilenet_v1_050_160/classification/1", 59.1, Some(81.9), 1_332_105, 76_525_312),
+        ("mobilenet_v1_025_192/classification/1", 47.7, Some(72.3), 470_329, 30_212_864),
+        ("mobilenet_v1_025_128/quantops/feature_vector/1", 39.9, None, 213_072, 13_314_048),
+    ] {
+        let row = all.iter().find(|row| row["handle"].as_str().unwrap().ends_with(name)).unwrap();
+        let found = (row["top1"].as_f64().unwrap(), row["top5"].as_f64());
+        assert_eq!(found, (top1, top5), "{name}");
+        let counted = (row["parameters"].as_u64(), row["multiply_adds"].as_u64());
+        assert_eq!(counted, (Some(parameters), Some(multiply_adds)), "{name}");
+    }
+
+    // One module put into the cache as tensorflow_hub does; no other row changes.
+    let (address, _) = serve(std::fs::read(world.path("module.tar")).unwrap());
+    let fetched = online(&world, &["fetch", &format!("{address}/any/1.tar.gz")]).stdout;
+    let cache = world.path("cache");
+    std::fs::rename(fetched.trim(), cache.join(KEY)).unwrap();
+    let handle = "https://tfhub.dev/google/imagenet/mobilenet_v1_025_192/classification/1";
+    let descriptor = format!("Module: {handle}\nDownload Time: today\nDownloader Hostname: here\n");
+    std::fs::write(cache.join(format!("{KEY}.descriptor.txt")), descriptor).unwrap();
+    let found = world.run(&["fetch", handle]);
+    assert_eq!(found.stdout.trim(), cache.join(KEY).to_str().unwrap(), "{}", found.stderr);
+    let after = list(&["--all"]);
+    let cached: Vec<_> = after.iter().filter(|row| row["cached"] == true).collect();
+    assert_eq!(cached.len(), 1);
+    assert_eq!(cached[0]["handle"], handle);
+    let text = world.run(&["list"]).stdout;
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("  yes ")).collect();
+    assert!(text.lines().count() == 17 && lines.len() == 1 && lines[0].ends_with(handle), "{text}");
+
+    // Not counted as here once a file of it has gone.
+    std::fs::remove_file(cache.join(KEY).join("saved_model.pb")).unwrap();
+    assert!(list(&["--all"]).iter().all(|row| row["cached"] == false));
+}
