@@ -26,8 +26,11 @@ pub enum ModelKind {
     FrozenGraph,
 }
 
+/// Whether bytes are of a kind.
+type Test = fn(&[u8]) -> bool;
+
 /// In the order they are tried.
-const KINDS: &[(ModelKind, fn(&[u8]) -> bool)] = &[
+const KINDS: &[(ModelKind, Test)] = &[
     (ModelKind::SavedModel, tensorflow::detect_saved_model),
     (ModelKind::TfLite, tflite::detect),
     (ModelKind::TensorFlowJs, tfjs::detect),

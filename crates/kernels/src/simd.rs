@@ -98,6 +98,8 @@ pub(crate) fn opaque(pointer: *const f32) -> *const f32 {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
         let mut pointer = pointer;
+        // It is an address here; nothing is read from it.
+        #[allow(clippy::pointers_in_nomem_asm_block)]
         // SAFETY: there is no instruction.
         unsafe {
             std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
