@@ -14,10 +14,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use mobilenet_formats::archive::{self, Compression};
-use mobilenet_formats::tensorflow::messages::CollectionDef;
 use mobilenet_formats::tensorflow::messages::{
-    GraphDef, ImageModuleInfo, ImageSize, MetaGraphDef, ModuleAttachment, SignatureDef, TensorInfo,
-    collection_def, meta_graph_def, tensor_info,
+    GraphDef, MetaGraphDef, SignatureDef, TensorInfo, meta_graph_def, tensor_info,
 };
 use mobilenet_formats::tensorflow::{BundleWriter, HubModule, SavedModel};
 use mobilenet_formats::{MemoryFiles, Tensor, npy, safetensors};
@@ -28,6 +26,7 @@ pub(crate) use bare::Bare;
 pub(crate) use slim::Slim;
 use tflite::WeightType;
 
+use crate::builder::attachments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
 use crate::normalization::Normalization;
@@ -215,20 +214,13 @@ fn frozen_module(module: &Module) -> Result<SavedModel> {
 pub(crate) fn hub_model(
     mut graph: GraphDef,
     signatures: &[Signature],
-    (height, width): (usize, usize),
+    size: (usize, usize),
     labels: Option<&Labels>,
 ) -> SavedModel {
     graph.versions.get_or_insert(frozen::versions());
     let mut model = SavedModel::default();
     let mut graph = meta_graph_of(graph, signatures);
-    let side = |side: usize| i32::try_from(side).unwrap_or(i32::MAX);
-    let size = ImageSize { height: side(height), width: side(width) };
-    let info = ImageModuleInfo { default_image_size: Some(size) };
-    let key = "image_module_info".to_owned();
-    let attachment = ModuleAttachment { key, value: info.encode_to_vec() };
-    let list = collection_def::BytesList { value: vec![attachment.encode_to_vec().into()] };
-    let list = CollectionDef { kind: Some(collection_def::Kind::BytesList(list)) };
-    graph.collection_def.insert("hub_module_attachments".into(), list);
+    graph.collection_def.extend([attachments(size)]);
     model.push_meta_graph(graph);
     if let Some(labels) = labels {
         model.set_file(LABELS, lines(labels));
@@ -246,7 +238,9 @@ fn hub_archive(module: &Module, name: &str) -> Result<MemoryFiles> {
 
 /// The module's signatures over its graph with constants.
 fn meta_graph(module: &Module, keep: frozen::Keep) -> Result<MetaGraphDef> {
-    Ok(meta_graph_of(frozen::graph(module, keep)?, module.signatures()))
+    let mut graph = meta_graph_of(frozen::graph(module, keep)?, module.signatures());
+    graph.collection_def.extend(module.expected_image_size().ok().map(attachments));
+    Ok(graph)
 }
 
 fn meta_graph_of(graph: GraphDef, signatures: &[Signature]) -> MetaGraphDef {
@@ -406,7 +400,10 @@ fn checkpoint(module: &Module, name: &str) -> Result<MemoryFiles> {
         }
         None => {
             let graph_def = Some(module.graph()?.to_graph_def());
-            MetaGraphDef { graph_def, ..MetaGraphDef::default() }
+            // A graph for images of any size does not say the usual one.
+            let size = module.expected_image_size().ok();
+            let collection_def = size.map(attachments).into_iter().collect();
+            MetaGraphDef { graph_def, collection_def, ..MetaGraphDef::default() }
         }
     };
     files.insert(format!("{name}.meta"), meta.encode_to_vec());

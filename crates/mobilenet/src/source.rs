@@ -37,6 +37,7 @@ use crate::signature::{Scores, Signature};
 pub(crate) use conventions::{hub_normalization, replace_normalization};
 pub(crate) use graphs::Graphs;
 
+pub(crate) use network::IMAGE_SIZE;
 /// A model as its file describes it.
 pub(crate) struct Source {
     /// What kind of file it was.

@@ -12,6 +12,7 @@ mod support;
 
 use std::path::Path;
 
+use mobilenet::builder::MobilenetV1;
 use mobilenet::{ErrorKind, ExportFormat, Module, Normalization, Tensor};
 use mobilenet_formats::tensorflow::messages::{AttrValue, GraphDef, attr_value::Value};
 use prost::Message as _;
@@ -132,6 +133,25 @@ round_trips! {
     from_safetensors: 7,
     from_a_numpy_archive: 8,
     from_tflite_of_halves: 9,
+}
+
+/// A network for images of any size ("version 3") keeps the usual one, wherever it goes and from there.
+#[test]
+fn a_network_for_any_size_keeps_the_usual_one() {
+    let network = MobilenetV1 { configurable: true, ..support::tiny_network() };
+    let start = support::lively_module_of(&network);
+    let expected = logits(&start);
+    for first in &FORMATS {
+        let there = through(&start, first);
+        agree(&expected, &logits(&there), first.tolerance, first.name);
+        assert_eq!(there.expected_image_size().unwrap(), (32, 32), "{}", first.name);
+        for second in FORMATS.iter().filter(|second| !second.name.starts_with("tflite")) {
+            let what = format!("{} to {}", first.name, second.name);
+            let back = through(&there, second);
+            agree(&expected, &logits(&back), first.tolerance.max(second.tolerance), &what);
+            assert_eq!(back.expected_image_size().unwrap(), (32, 32), "{what}");
+        }
+    }
 }
 
 /// Weights alone hold no graph: what they want to see travels beside them.

@@ -86,7 +86,7 @@ fn collections(
         ("model_variables".to_owned(), bytes(all())),
         ("trainable_variables".to_owned(), bytes(trainable)),
         ("regularization_losses".to_owned(), nodes(&network.regularization_losses)),
-        ("hub_module_attachments".to_owned(), bytes([image_module_info(config)])),
+        attachments(config.image_size.into()),
     ]);
     if training {
         collections.insert("update_ops".to_owned(), nodes(&network.update_ops));
@@ -108,11 +108,15 @@ fn variable_def(variable: &VariableSpec) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn image_module_info(config: &MobilenetV1) -> Vec<u8> {
-    let [height, width] = config.image_size.map(|extent| extent as i32);
-    let info = ImageModuleInfo { default_image_size: Some(ImageSize { height, width }) };
+/// The collection that says what size of images, `(height, width)` in pixels, a hub module wants; its
+/// name first.
+pub(crate) fn attachments((height, width): (usize, usize)) -> (String, CollectionDef) {
+    let side = |side: usize| i32::try_from(side).unwrap_or(i32::MAX);
+    let size = ImageSize { height: side(height), width: side(width) };
+    let info = ImageModuleInfo { default_image_size: Some(size) };
     let key = "image_module_info".to_owned();
-    ModuleAttachment { key, value: info.encode_to_vec() }.encode_to_vec()
+    let attachment = ModuleAttachment { key, value: info.encode_to_vec() };
+    ("hub_module_attachments".to_owned(), bytes([attachment.encode_to_vec()]))
 }
 
 fn bytes(values: impl IntoIterator<Item = Vec<u8>>) -> CollectionDef {

@@ -16,6 +16,7 @@ use mobilenet_formats::tensorflow::messages::MetaGraphDef;
 
 pub(crate) use architecture::depth_multiplier;
 pub use architecture::{Layer, LayerKind};
+pub(crate) use meta_graph::attachments;
 pub use variable::{Initializer, VariableSpec};
 
 /// Added to the variance by every batch norm of the network.

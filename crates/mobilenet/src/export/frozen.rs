@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use mobilenet_formats::tensorflow::messages::{
-    AttrValue, GraphDef, NodeDef, TensorProto, VersionDef, attr_value::Value,
+    AttrValue, GraphDef, NodeDef, TensorProto, VersionDef,
+    attr_value::{ListValue, Value},
 };
 
 use crate::error::Result;
 use crate::module::Module;
+use crate::signature::Port;
+use crate::source::IMAGE_SIZE;
 
 /// Producer version of graphs that come from other formats: TensorFlow 1.15's.
 const PRODUCER: i32 = 134;
@@ -44,7 +47,26 @@ pub(super) fn graph(module: &Module, keep: Keep) -> Result<GraphDef> {
     }
     freeze(&mut graph, module)?;
     prune(&mut graph, outputs);
+    note_size(&mut graph, module)?;
     Ok(graph)
+}
+
+/// Says the usual size of images at a placeholder that takes any: a graph has no other place for it.
+fn note_size(graph: &mut GraphDef, module: &Module) -> Result<()> {
+    let Ok((height, width)) = module.expected_image_size() else { return Ok(()) };
+    let of_any_size =
+        |port: &&Port| matches!(port.shape.as_deref(), Some([_, None, _, _] | [_, _, None, _]));
+    let first = module.signature(module.first_signature()?)?;
+    for port in first.inputs.iter().filter(of_any_size) {
+        let name = node_of(&port.tensor);
+        let sides = ListValue { i: vec![height as i64, width as i64], ..ListValue::default() };
+        let value = AttrValue { value: Some(Value::List(Box::new(sides))) };
+        let nodes = graph.node.iter_mut().filter(|node| node.name == name);
+        nodes.for_each(|node| {
+            node.attr.insert(IMAGE_SIZE.to_owned(), value.clone());
+        });
+    }
+    Ok(())
 }
 
 /// The node of `node:port` or `^node`.

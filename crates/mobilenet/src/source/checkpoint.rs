@@ -7,11 +7,11 @@ use std::sync::Arc;
 use mobilenet_formats::DType;
 use mobilenet_formats::tensorflow::checkpoint::{Checkpoint, STATE_FILE};
 use mobilenet_formats::tensorflow::messages::{GraphDef, MetaGraphDef, attr_value::Value};
-use mobilenet_formats::tensorflow::{self, checkpoint};
+use mobilenet_formats::tensorflow::{self, MetaGraph, checkpoint};
 
 use super::network::Network;
 use super::slim::{self, About, Tensors};
-use super::{Candidate, Source, Wanted, read_file};
+use super::{Candidate, Source, Wanted, hub_module, read_file};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether a file says which checkpoint of its folder is the latest.
@@ -31,24 +31,26 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     let source = Arc::new(wanted.files.with_neighbours());
     let stored = Checkpoint::open(source, &prefix, wanted.limits)?;
     let names: Vec<&str> = stored.names();
-    let meta = meta_graph(wanted, &prefix)?;
+    let meta = Meta::read(wanted, &prefix)?;
+    let graph = meta.as_ref().map(|meta| &meta.graph);
     if slim::knows(names.iter().copied()) {
         let mut about = About {
-            image_size: meta.as_ref().and_then(image_size),
-            normalization: meta.as_ref().and_then(super::hub_normalization),
+            image_size: meta.as_ref().and_then(Meta::image_size),
+            normalization: graph.and_then(super::hub_normalization),
             ..About::default()
         };
         let tensors = tensors(wanted, &stored, &mut about)?;
         return slim::source(wanted, &tensors, about);
     }
-    let Some(graph) = meta else {
+    let Some(meta) = meta else {
         let message = format!(
             "{prefix}: its variables are not slim's of a MobileNet V1, and without {prefix}.meta \
              nothing says what they are"
         );
         return Err(Error::new(ErrorKind::Format, message));
     };
-    of_graph(wanted, &stored, graph)
+    let source = of_graph(wanted, &stored, meta.graph)?;
+    Ok(Source { image_size: meta.attached_size.or(source.image_size), ..source })
 }
 
 /// Slim's variables, averaged ones in place of the last ones if wanted.
@@ -72,14 +74,33 @@ fn tensors(wanted: &Wanted<'_>, stored: &Checkpoint, about: &mut About) -> Resul
     Ok(tensors)
 }
 
-fn meta_graph(wanted: &Wanted<'_>, prefix: &str) -> Result<Option<GraphDef>> {
-    let Some(bytes) = read_file(wanted, &format!("{prefix}.meta"))? else { return Ok(None) };
-    let meta: MetaGraphDef = tensorflow::decode_message(bytes, wanted.limits)?;
-    Ok(meta.graph_def)
+/// What the `.meta` file beside a checkpoint says.
+struct Meta {
+    graph: GraphDef,
+    /// `(height, width)` of a hub module's attachment.
+    attached_size: Option<(usize, usize)>,
+}
+
+impl Meta {
+    /// `None` where there is no such file, or no graph in it.
+    fn read(wanted: &Wanted<'_>, prefix: &str) -> Result<Option<Self>> {
+        let path = format!("{prefix}.meta");
+        let Some(bytes) = read_file(wanted, &path)? else { return Ok(None) };
+        let mut meta: MetaGraphDef = tensorflow::decode_message(bytes, wanted.limits)?;
+        let Some(graph) = meta.graph_def.take() else { return Ok(None) };
+        let attached_size = hub_module::image_size(&MetaGraph::from_def(meta))
+            .map_err(|error| Error::because(error.kind(), path, error))?;
+        Ok(Some(Meta { graph, attached_size }))
+    }
+
+    /// `[height, width]`: the graph of a module for images of any size does not say the usual one.
+    fn image_size(&self) -> Option<[usize; 2]> {
+        self.attached_size.map(<[usize; 2]>::from).or_else(|| placeholder_size(&self.graph))
+    }
 }
 
 /// The size of the placeholder for images.
-fn image_size(graph: &GraphDef) -> Option<[usize; 2]> {
+fn placeholder_size(graph: &GraphDef) -> Option<[usize; 2]> {
     let mut placeholders = graph.node.iter().filter(|node| node.op == "Placeholder");
     placeholders.find_map(|node| match &node.attr.get("shape")?.value {
         Some(Value::Shape(shape)) => match shape.dim.as_slice() {

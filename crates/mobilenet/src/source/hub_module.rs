@@ -64,8 +64,8 @@ pub(super) fn of_module(module: HubModule, wanted: &Wanted<'_>) -> Result<Source
     })
 }
 
-/// The attachment `image_module_info`.
-fn image_size(meta_graph: &MetaGraph) -> Result<Option<(usize, usize)>> {
+/// `(height, width)` of the attachment `image_module_info`, if there is one.
+pub(super) fn image_size(meta_graph: &MetaGraph) -> Result<Option<(usize, usize)>> {
     let info = meta_graph.image_module_info()?;
     let Some(size) = info.and_then(|info| info.default_image_size) else { return Ok(None) };
     match (usize::try_from(size.height), usize::try_from(size.width)) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use mobilenet_engine::{Attributes, Graph, NodeId, Shape, TensorId};
-use mobilenet_formats::tensorflow::messages::GraphDef;
+use mobilenet_formats::tensorflow::messages::{GraphDef, attr_value::Value};
 use mobilenet_formats::{DType, Tensor};
 use mobilenet_vision::Labels;
 
@@ -15,6 +15,10 @@ use super::{conventions, fused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use crate::signature::{Port, Scores, Signature};
+
+/// The attribute of a frozen graph's placeholder that says the usual size of images, `[height, width]` in
+/// pixels, where the network takes any: TensorFlow ignores attributes whose names begin like that.
+pub(crate) const IMAGE_SIZE: &str = "_image_size";
 
 /// A network as an importer hands it over: NHWC, one image input, float32.
 pub(crate) struct Network {
@@ -56,14 +60,14 @@ impl Network {
     /// The network with normalisation in front and the signatures of a hub module.
     pub(crate) fn into_source(mut self, wanted: &Wanted<'_>) -> Result<Source> {
         fused::write_out(&mut self.graph);
-        let images = conventions::normalise(&mut self, wanted.normalization)?;
+        let name = conventions::normalise(&mut self, wanted.normalization)?;
         let mut graph = Graph::import(&self.graph)?;
-        let images = TensorId::from(graph.find(&images).ok_or_else(|| no_images(&images))?);
+        let images = TensorId::from(graph.find(&name).ok_or_else(|| no_images(&name))?);
         let ends = Ends::find(&mut graph, images, &self)?;
         conventions::describe_classes(&ends, &graph, &mut self);
         let image_size = match graph.fact(images).shape.dims() {
             Some([_, Some(height), Some(width), _]) => Some((*height, *width)),
-            _ => None,
+            _ => noted_size(&self.graph, &name),
         };
         Ok(Source {
             format: "",
@@ -77,6 +81,17 @@ impl Network {
             labels: self.labels,
             notes: self.notes,
         })
+    }
+}
+
+/// `(height, width)` that the attribute [`IMAGE_SIZE`] of the node `images` says.
+fn noted_size(graph: &GraphDef, images: &str) -> Option<(usize, usize)> {
+    let node = graph.node.iter().find(|node| node.name == images)?;
+    let Some(Value::List(sides)) = &node.attr.get(IMAGE_SIZE)?.value else { return None };
+    let side = |side: i64| usize::try_from(side).ok().filter(|side| (1..=65536).contains(side));
+    match *sides.i.as_slice() {
+        [height, width] => Some((side(height)?, side(width)?)),
+        _ => None,
     }
 }
 

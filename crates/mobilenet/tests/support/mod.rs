@@ -105,7 +105,12 @@ pub fn lively(variable: &VariableSpec) -> Tensor {
 
 /// The tiny network with such weights and labels.
 pub fn lively_module() -> Module {
-    let mut hub = tiny_network().module(|variable| Ok(lively(variable))).unwrap();
+    lively_module_of(&tiny_network())
+}
+
+/// A network of 5 classes with such weights and labels.
+pub fn lively_module_of(network: &MobilenetV1) -> Module {
+    let mut hub = network.module(|variable| Ok(lively(variable))).unwrap();
     hub.saved_model_mut().set_file("assets/labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
     Module::options().threads(2).load_files(hub.to_files().unwrap(), None).unwrap()
 }

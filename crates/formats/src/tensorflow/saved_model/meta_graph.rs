@@ -40,7 +40,9 @@ impl MetaGraph {
         MetaGraph { tags, stored: Some(stored), def: OnceLock::new(), rest: OnceLock::new() }
     }
 
-    pub(super) fn from_def(def: MetaGraphDef) -> Self {
+    /// A meta graph that is in no SavedModel: one that was made, or the `.meta` of a checkpoint.
+    #[must_use]
+    pub fn from_def(def: MetaGraphDef) -> Self {
         let tags = def.meta_info_def.as_ref().map(|info| info.tags.clone()).unwrap_or_default();
         MetaGraph { tags, stored: None, def: OnceLock::from(def), rest: OnceLock::new() }
     }
@@ -121,7 +123,10 @@ impl MetaGraph {
     }
 
     fn place(&self) -> String {
-        format!("{}: graph {}", super::SAVED_MODEL_FILE, self.tag_set())
+        match &self.stored {
+            Some(_) => format!("{}: graph {}", super::SAVED_MODEL_FILE, self.tag_set()),
+            None => format!("graph {}", self.tag_set()),
+        }
     }
 
     /// The graph.
