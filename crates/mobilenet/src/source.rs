@@ -20,6 +20,7 @@ pub(crate) mod safetensors;
 pub(crate) mod slim;
 mod tfjs;
 mod tflite;
+mod unknown;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,8 +37,8 @@ use crate::signature::{Scores, Signature};
 
 pub(crate) use conventions::{hub_normalization, replace_normalization};
 pub(crate) use graphs::Graphs;
-
 pub(crate) use network::IMAGE_SIZE;
+
 /// A model as its file describes it.
 pub(crate) struct Source {
     /// What kind of file it was.
@@ -98,24 +99,67 @@ pub(crate) struct Candidate<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-/// A file format: what it is called, and how a model is read from the file that is known by it.
+/// A file format: what it is called, how the names of its files end, and how a model is read from the file that is
+/// known by it.
 struct Format {
     kind: ModelKind,
     name: &'static str,
+    /// How the names of its files usually end, in lower case.
+    endings: &'static [&'static str],
     read: fn(&Wanted<'_>, &Candidate<'_>) -> Result<Source>,
 }
 
 /// Every format; of a folder's files the one that stands first here is its model.
 const FORMATS: &[Format] = &[
-    Format { kind: ModelKind::SavedModel, name: "SavedModel", read: hub_module::read },
-    Format { kind: ModelKind::TfLite, name: "TFLite model", read: tflite::read },
-    Format { kind: ModelKind::TensorFlowJs, name: "TensorFlow.js model", read: tfjs::read },
-    Format { kind: ModelKind::Keras, name: "Keras model", read: keras::read },
-    Format { kind: ModelKind::Onnx, name: "ONNX model", read: onnx::read },
-    Format { kind: ModelKind::Checkpoint, name: "checkpoint", read: checkpoint::read },
-    Format { kind: ModelKind::SafeTensors, name: "safetensors", read: safetensors::read },
-    Format { kind: ModelKind::NumPyArchive, name: "NumPy archive", read: npz::read },
-    Format { kind: ModelKind::FrozenGraph, name: "frozen graph", read: graph_def::read },
+    Format {
+        kind: ModelKind::SavedModel,
+        name: "SavedModel",
+        endings: &[],
+        read: hub_module::read,
+    },
+    Format {
+        kind: ModelKind::TfLite,
+        name: "TFLite model",
+        endings: &[".tflite"],
+        read: tflite::read,
+    },
+    Format {
+        kind: ModelKind::TensorFlowJs,
+        name: "TensorFlow.js model",
+        endings: &[],
+        read: tfjs::read,
+    },
+    Format {
+        kind: ModelKind::Keras,
+        name: "Keras model",
+        endings: &[".h5", ".keras"],
+        read: keras::read,
+    },
+    Format { kind: ModelKind::Onnx, name: "ONNX model", endings: &[".onnx"], read: onnx::read },
+    Format {
+        kind: ModelKind::Checkpoint,
+        name: "checkpoint",
+        endings: &[".ckpt", ".index"],
+        read: checkpoint::read,
+    },
+    Format {
+        kind: ModelKind::SafeTensors,
+        name: "safetensors",
+        endings: &[".safetensors"],
+        read: safetensors::read,
+    },
+    Format {
+        kind: ModelKind::NumPyArchive,
+        name: "NumPy archive",
+        endings: &[".npz"],
+        read: npz::read,
+    },
+    Format {
+        kind: ModelKind::FrozenGraph,
+        name: "frozen graph",
+        endings: &[".pb"],
+        read: graph_def::read,
+    },
 ];
 
 /// Files looked at in a folder, at most.
@@ -129,7 +173,7 @@ impl Source {
             Some(path) => recognise(wanted, path)?,
             None => search(wanted)?,
         };
-        let (format, path, bytes) = found.ok_or_else(|| unknown(wanted))?;
+        let (format, path, bytes) = found.ok_or_else(|| unknown::error(wanted))?;
         let source = (format.read)(wanted, &Candidate { path: &path, bytes: &bytes })?;
         Ok(Source { format: format.name, ..source })
     }
@@ -217,44 +261,5 @@ pub(crate) fn read_file(wanted: &Wanted<'_>, path: &str) -> Result<Option<Vec<u8
             Err(Error::new(ErrorKind::Format, message))
         }
         Some(_) => Ok(files.read(path).map_err(failed)?.map(std::borrow::Cow::into_owned)),
-    }
-}
-
-/// Says what there is; where a model is one folder down, that it can be given.
-fn unknown(wanted: &Wanted<'_>) -> Error {
-    let files = wanted.files;
-    let known: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
-    let mut there = files.paths();
-    there.truncate(5);
-    let what = match files.main_file() {
-        Some(_) => String::new(),
-        None => format!(" (it has {})", there.join(", ")),
-    };
-    let below = match below(wanted) {
-        None => String::new(),
-        Some(path) => match files.path().filter(|_| !files.handle().is_remote()) {
-            Some(root) => {
-                format!("; there is one in a folder of it: give {}", root.join(path).display())
-            }
-            None => format!("; there is one in a folder of it: unpack it and give {path}"),
-        },
-    };
-    let message = format!(
-        "{} is no model of a known kind{what}; known are: {}{below}",
-        files.handle(),
-        known.join(", ")
-    );
-    Error::new(ErrorKind::Format, message)
-}
-
-/// The only model one folder down.
-fn below(wanted: &Wanted<'_>) -> Option<String> {
-    let paths = wanted.files.paths();
-    let nested = paths.iter().filter(|path| path.matches('/').count() == 1).take(CANDIDATES);
-    // What cannot be read is none.
-    let mut models = nested.filter_map(|path| recognise(wanted, path).ok().flatten());
-    match (models.next(), models.next()) {
-        (Some((_, path, _)), None) => Some(path),
-        _ => None,
     }
 }

@@ -110,6 +110,36 @@ fn what_is_no_model_says_what_is_known() {
 }
 
 #[test]
+fn what_is_named_by_mistake_says_what_to_name() {
+    let tiny = support::tiny_module();
+    let path = save("empty.onnx", b"");
+    let folder = path.parent().unwrap();
+    let parts = tiny.export(ExportFormat::Checkpoint, "x.ckpt").unwrap();
+    parts.iter().for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes).unwrap());
+    let onnx = tiny.export(ExportFormat::Onnx, "x").unwrap();
+    let onnx = onnx.get("x").unwrap();
+    std::fs::write(folder.join("cut.onnx"), &onnx[..onnx.len() / 2]).unwrap();
+    std::fs::write(folder.join("model.zip"), b"PK\x03\x04 and so on").unwrap();
+    let whole = folder.join("x.ckpt");
+    let whole = whole.to_str().unwrap();
+    let part = format!("is a part of a checkpoint: name {whole} (or {whole}.index)");
+    for (name, said) in [
+        ("x.ckpt.meta", part.as_str()),
+        ("x.ckpt.data-00000-of-00001", &part),
+        ("empty.onnx", "empty.onnx is empty"),
+        ("cut.onnx", "cut.onnx ends in .onnx but is no ONNX model: it is damaged, cut off"),
+        ("model.zip", "model.zip is a zip archive: unpack it"),
+    ] {
+        let error = Module::load(folder.join(name).to_str().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format);
+        assert!(error.to_string().contains(said), "{name}: {error}");
+    }
+    for name in [whole.to_owned(), format!("{whole}.index")] {
+        assert_eq!(Module::load(&name).unwrap().format(), "checkpoint");
+    }
+}
+
+#[test]
 fn checkpoints_of_both_versions() {
     for file in
         ["ckpt_v2", "ckpt_v2/mobilenet_v1_0.25_192.ckpt", "ckpt_v1/mobilenet_v1_0.25_192.ckpt"]

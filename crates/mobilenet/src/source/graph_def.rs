@@ -9,6 +9,7 @@ use crate::error::Result;
 
 /// Reads the graph; its input and outputs are found in it.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
-    let graph: GraphDef = tensorflow::decode_message(file.bytes.to_vec(), wanted.limits)?;
+    let graph: GraphDef = tensorflow::decode_message(file.bytes.to_vec(), wanted.limits)
+        .map_err(|error| error.within(file.path))?;
     Network::new(graph).into_source(wanted)
 }
