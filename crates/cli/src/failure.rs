@@ -66,6 +66,16 @@ impl Failure {
         }
     }
 
+    /// Says first what came of it.
+    pub(crate) fn within(self, what: impl Display) -> Failure {
+        match self {
+            Failure::Fatal { message, hint } => {
+                Failure::Fatal { message: format!("{what}: {message}"), hint }
+            }
+            Failure::BrokenPipe => Failure::BrokenPipe,
+        }
+    }
+
     /// An input or output error, with what was being done.
     pub(crate) fn io(doing: impl Display, error: &io::Error) -> Failure {
         match error.kind() {

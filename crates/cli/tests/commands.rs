@@ -4,6 +4,10 @@
 
 mod support;
 
+use mobilenet::builder::MobilenetV1;
+use mobilenet::{ExportFormat, Module};
+use mobilenet_formats::archive::{self, Compression};
+use mobilenet_formats::tensorflow::HubModule;
 use serde_json::Value;
 use support::{World, npy, read_npy};
 
@@ -90,6 +94,42 @@ fn quantize_takes_a_plain_folder_and_convert_takes_its_bytes_further() {
     let empty = empty.parent().unwrap().to_str().unwrap();
     let ran = world.run(&["quantize", "--calibration", empty, "--out", "x.tflite"]);
     assert!(ran.stderr.contains("no images: none ends in .jpg"), "{}", ran.stderr);
+}
+
+fn network(configurable: bool) -> HubModule {
+    let tiny = MobilenetV1::new(0.25, [32, 32]);
+    let network = MobilenetV1 { classes: Some(7), configurable, ..tiny };
+    network.module(|variable| variable.initial_tensor(7)).unwrap()
+}
+
+/// The graph takes images of any size, and does not say which it is for: nothing to compare with.
+#[test]
+fn what_convert_cannot_compare_takes_no_place() {
+    let world = World::new();
+    let module = Module::options().load_files(network(true).to_files().unwrap(), None).unwrap();
+    let frozen = module.export(ExportFormat::FrozenGraph, "x").unwrap();
+    let mut frozen = frozen.get("x").unwrap().to_vec();
+    let key = b"_image_size";
+    let at = frozen.windows(key.len()).position(|part| part == key).unwrap();
+    frozen[at + 1] = b'I';
+    world.write("sizeless.pb", &frozen);
+    world.write("there.pb", b"before");
+    let files = || {
+        let all = std::fs::read_dir(world.path(".")).unwrap();
+        let mut all: Vec<_> = all.map(|entry| entry.unwrap().file_name()).collect();
+        all.sort_unstable();
+        all
+    };
+    let before = files();
+    for out in ["new.pb", "there.pb"] {
+        let ran = world.run(&["convert", "sizeless.pb", out]);
+        assert_eq!(ran.status, 2);
+        let said = format!("{out} was not written, for it could not be loaded and compared: ");
+        assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+        assert!(ran.stderr.contains("what size of images"), "{}", ran.stderr);
+    }
+    assert_eq!(files(), before);
+    assert_eq!(std::fs::read(world.path("there.pb")).unwrap(), b"before");
 }
 
 #[test]

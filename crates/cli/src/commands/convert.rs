@@ -1,9 +1,8 @@
 //! `mobilenet convert`: a module of any format as a file of another. What was written is loaded
-//! again and compared with where it came from before the command says so.
+//! again and compared with where it came from before it takes its place.
 
-use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use mobilenet::{ExportFormat, Module, Scores, Tensor};
@@ -11,6 +10,7 @@ use serde::Serialize;
 
 use crate::args::{ModelArgs, one_of};
 use crate::failure::{Failure, Outcome, Status};
+use crate::output::Staged;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +28,8 @@ const SAMPLES: usize = 8;
 
 /// Write a module in another format
 ///
-/// The result is loaded again and run against the source on sample images.
+/// The result is loaded again and run against the source on sample images; where that fails, nothing
+/// is left of it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Convert {
@@ -71,7 +72,9 @@ struct Report {
 impl Convert {
     pub(crate) fn run(self) -> Outcome {
         let name = self.to.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| Failure::new("OUT must name a file or folder, in UTF-8"))?;
+        let (Some(name), Some(path)) = (name, self.to.to_str()) else {
+            return Err(Failure::new("OUT must name a file or folder, in UTF-8"));
+        };
         let format = self.format.or_else(|| ExportFormat::of_name(name)).ok_or_else(|| {
             let names: Vec<&str> = ExportFormat::names().collect();
             Failure::new(format!("the end of `{name}` names no format"))
@@ -79,28 +82,26 @@ impl Convert {
         })?;
         let source = self.model.open_handle(&self.from)?;
         let files = source.export(format, name)?;
-        let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        let count = files.iter().count();
-        let all: Vec<(&str, &[u8])> = files.iter().collect();
-        let folders: Vec<&str> = files.folders().collect();
-        write(folder, name, &all, &folders)?;
-        let written = self.to.to_str().unwrap_or(name);
+        let staged = Staged::write(&self.to, name, &files)?;
+        let compared = self.reload(&staged).and_then(|written| compare(&source, &written));
+        let compared = compared.map_err(|failure| {
+            failure.within(format_args!("{path} was not written, for it could not be loaded and compared"))
+        })?;
+        staged.place()?;
         let report = Report {
-            path: written.to_owned(),
+            path: path.to_owned(),
             format: format.to_string(),
-            files: count,
-            bytes,
-            ..compare(&source, &self.reload(written)?)?
+            files: files.iter().count(),
+            bytes: files.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+            ..compared
         };
         self.print(&report)?;
         Ok(Status::Good)
     }
 
-    /// The file that was written; weights alone do not say what the source's caller had to.
-    fn reload(&self, path: &str) -> Result<Module, Failure> {
-        Ok(self.model.hub.options().load(path)?)
+    /// What was written, as it is found by those who know no flags of this command.
+    fn reload(&self, staged: &Staged<'_>) -> Result<Module, Failure> {
+        Ok(self.model.hub.options().load(&staged.path().to_string_lossy())?)
     }
 
     fn print(&self, report: &Report) -> Result<(), Failure> {
@@ -117,51 +118,6 @@ impl Convert {
         writeln!(out, "same top-1 on {same_top1} of {samples}")?;
         Ok(())
     }
-}
-
-/// Writes beside the place and renames: nobody sees half a file.
-fn write(
-    folder: &Path,
-    name: &str,
-    files: &[(&str, &[u8])],
-    empty: &[&str],
-) -> Result<(), Failure> {
-    let failed = |path: &Path, error: io::Error| {
-        Failure::io(format!("cannot write {}", path.display()), &error)
-    };
-    let out = folder.join(name);
-    let in_folder = format!("{name}/");
-    let is_folder = files.iter().any(|(path, _)| path.starts_with(&in_folder));
-    if is_folder && out.exists() {
-        return Err(Failure::new(format!("{} exists already", out.display())));
-    }
-    fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
-    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    let result = stage(&temporary, files, empty).and_then(|()| {
-        if is_folder {
-            return fs::rename(temporary.join(name), &out);
-        }
-        files.iter().try_for_each(|(path, _)| fs::rename(temporary.join(path), folder.join(path)))
-    });
-    // Nothing of it is left, whatever happened; that it was never made is no fault either.
-    let _ = fs::remove_dir_all(&temporary);
-    result.map_err(|e| failed(&out, e))
-}
-
-fn stage(temporary: &Path, files: &[(&str, &[u8])], empty: &[&str]) -> io::Result<()> {
-    for folder in empty {
-        fs::create_dir_all(temporary.join(folder))?;
-    }
-    for (path, bytes) in files {
-        let path = temporary.join(path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let mut file = fs::File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-    }
-    Ok(())
 }
 
 /// Both modules on the same images.

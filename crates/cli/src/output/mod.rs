@@ -4,12 +4,14 @@
 mod csv;
 pub(crate) mod evaluation;
 mod json;
+mod staged;
 mod text;
 mod trained;
 mod training;
 pub(crate) mod vectors;
 mod whole;
 
+pub(crate) use staged::Staged;
 pub(crate) use whole::WholeFile;
 
 pub(crate) use trained::{Against, trained};
