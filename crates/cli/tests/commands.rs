@@ -102,6 +102,63 @@ fn network(configurable: bool) -> HubModule {
     network.module(|variable| variable.initial_tensor(7)).unwrap()
 }
 
+const NAMES: &str = "a\nb\nc\nd\ne\nf\ng\n";
+
+/// A world with a frozen graph of 7 classes, `nameless.pb`, `names.txt` for them, and `photos`.
+fn nameless() -> World {
+    let world = World::new();
+    let hub = network(false).to_files().unwrap();
+    world.write("nameless.tar", &archive::write(&hub, Compression::None).unwrap());
+    assert_eq!(world.run(&["convert", "nameless.tar", "nameless.pb"]).status, 0);
+    world.write("names.txt", NAMES.as_bytes());
+    world.write("two.txt", b"a\nb\n");
+    for (name, shade) in [("1.bmp", 20), ("2.bmp", 220)] {
+        world.write(&format!("photos/{name}"), &support::bmp(40, 30, shade));
+    }
+    world
+}
+
+#[test]
+fn files_with_labels_are_made_of_modules_without() {
+    let world = nameless();
+    let convert = ["convert", "nameless.pb", "x.tflite"];
+    let quantize =
+        ["quantize", "-m", "nameless.pb", "--calibration", "photos", "--out", "x.tflite"];
+    for command in [&convert[..], &quantize] {
+        let ran = world.run(command);
+        assert!(ran.stderr.contains("7 classes and no names"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("--labels"), "{}", ran.stderr);
+        let ran = world.run(&[command, &["--labels", "two.txt"]].concat());
+        assert_eq!(ran.status, 2);
+        assert!(ran.stderr.contains("two.txt: 2 labels for 7 classes"), "{}", ran.stderr);
+        assert!(!world.path("x.tflite").exists(), "{command:?}");
+        let ran = world.run(&[command, &["--labels", "names.txt"]].concat());
+        assert_eq!(ran.status, 0, "{command:?}: {}", ran.stderr);
+        let module = Module::load(world.path("x.tflite").to_str().unwrap()).unwrap();
+        let labels = module.own_labels().unwrap().unwrap();
+        assert!(labels.iter().eq(NAMES.lines()), "{labels:?}");
+        std::fs::remove_file(world.path("x.tflite")).unwrap();
+    }
+}
+
+#[test]
+fn networks_of_8_bits_take_labels() {
+    let world = nameless();
+    let classify =
+        ["classify", "a.bmp", "--jsonl", "-m", "nameless.pb", "--calibration", "photos", "-n", "7"];
+    let precisions = [&["--precision", "int8"][..], &["--precision", "auto", "--max-loss", "100"]];
+    for precision in precisions {
+        let named = &["--labels", "names.txt"][..];
+        let ran = world.run(&[&classify[..], precision, named].concat());
+        assert_eq!(ran.status, 0, "{precision:?}: {}", ran.stderr);
+        let predictions = ran.json_lines().remove(0)["predictions"].clone();
+        let label = |of: &Value| of["label"].as_str().unwrap().to_owned();
+        let mut labels: Vec<_> = predictions.as_array().unwrap().iter().map(label).collect();
+        labels.sort_unstable();
+        assert_eq!(labels, NAMES.lines().collect::<Vec<_>>(), "{precision:?}");
+    }
+}
+
 /// The graph takes images of any size, and does not say which it is for: nothing to compare with.
 #[test]
 fn what_convert_cannot_compare_takes_no_place() {

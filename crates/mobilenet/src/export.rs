@@ -199,7 +199,9 @@ fn hub(module: &Module) -> Result<MemoryFiles> {
         (None, _) => (HubModule::new(frozen_module(module)?), module.own_labels()?),
     };
     if let Some(labels) = labels {
-        hub.saved_model_mut().set_file(LABELS, lines(&labels));
+        // In the place of its own, so that it never has two.
+        let path = own.and_then(|_| module.label_file());
+        hub.saved_model_mut().set_file(path.as_deref().unwrap_or(LABELS), lines(&labels));
     }
     Ok(hub.to_files()?)
 }

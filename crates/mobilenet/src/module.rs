@@ -129,10 +129,11 @@ impl Module {
             tags: &options.tags,
             limits,
             normalization: options.normalization,
+            labels: options.labels.as_ref(),
             moving_averages: options.moving_averages,
         })?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Module(Arc::new(Inner {
+        let module = Module(Arc::new(Inner {
             files,
             tags: options.tags.clone(),
             source,
@@ -145,7 +146,24 @@ impl Module {
             pool: OnceLock::new(),
             plans: Plans::default(),
             tuning: (options.tuning.clone(), OnceLock::new()),
-        })))
+        }));
+        options.labels.as_ref().map_or(Ok(()), |labels| module.check_given(labels))?;
+        Ok(module)
+    }
+
+    /// Refuses names that were given for classes the module does not have. Where its file does not
+    /// say how many there are, who asks for [`Self::labels`] hears of it.
+    fn check_given(&self, labels: &Labels) -> Result<()> {
+        if !self.classifies() {
+            let message = "labels are given, but the module gives feature vectors and no classes";
+            return Err(Error::new(ErrorKind::Labels, message));
+        }
+        let name = self.classification_signature().ok();
+        let output = name.and_then(|name| self.signature(name).ok()?.output("default"));
+        match output.and_then(|port| port.shape.as_deref()?.last().copied()?) {
+            Some(classes) => Ok(labels.check_count(classes)?),
+            None => Ok(()),
+        }
     }
 
     /// The handle it was loaded from.
@@ -321,7 +339,7 @@ impl Module {
         Ok(Preprocessing::hub_convention(height, width))
     }
 
-    /// The names of its `classes` classes: those in its assets, or ImageNet's for 1001 and 1000.
+    /// The names of its `classes` classes: its [own](Self::own_labels), or ImageNet's for 1001 and 1000.
     ///
     /// # Errors
     /// [`ErrorKind::Labels`] if the module has no names and their number is not ImageNet's, or if
@@ -332,8 +350,10 @@ impl Module {
             (None, 1001) => Labels::imagenet(),
             (None, 1000) => Labels::imagenet_without_background(),
             (None, _) => {
-                let message =
-                    format!("the module has {classes} classes and no names for them; give labels");
+                let message = format!(
+                    "the module has {classes} classes and no names for them; give labels (--labels, or \
+                     ModuleOptions::labels)"
+                );
                 return Err(Error::new(ErrorKind::Labels, message));
             }
         };
@@ -347,7 +367,8 @@ impl Module {
         &self.0.source.notes
     }
 
-    /// The names in the module's own label file, if it has one.
+    /// The names that were given when it was loaded, else those in the module's own file, if it has
+    /// any.
     ///
     /// # Errors
     /// [`ErrorKind::Labels`] if the file cannot be used.
@@ -356,7 +377,7 @@ impl Module {
             return Ok(Some(labels.clone()));
         }
         let files = &self.0.files;
-        let Some(path) = label_file(files.paths()) else { return Ok(None) };
+        let Some(path) = self.label_file() else { return Ok(None) };
         let failed = |e| Error::because(ErrorKind::Io, format!("cannot read {path}"), e);
         match files.read(&path).map_err(failed)? {
             Some(bytes) => Ok(Some(Labels::parse(&bytes)?)),
@@ -364,7 +385,12 @@ impl Module {
         }
     }
 
-    /// The names that its file holds elsewhere than among a hub module's assets.
+    /// The path of the label file among its files, if it has one.
+    pub(crate) fn label_file(&self) -> Option<String> {
+        label_file(self.0.files.paths())
+    }
+
+    /// The names that were given, or that its file holds elsewhere than among a hub module's assets.
     pub(crate) fn labels_apart(&self) -> Option<&Labels> {
         self.0.source.labels.as_ref()
     }

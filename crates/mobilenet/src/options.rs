@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mobilenet_formats::{Limits, MemoryFiles};
 use mobilenet_hub::{Handle, Hub, HubOptions, ModuleDir, Progress};
 use mobilenet_kernels::{Isa, Precision};
+use mobilenet_vision::Labels;
 
 use crate::embedded::EMBEDDED;
 use crate::error::Result;
@@ -31,6 +32,7 @@ pub struct ModuleOptions {
     pub(crate) threads: Option<usize>,
     pub(crate) max_arena_bytes: Option<usize>,
     pub(crate) normalization: Option<Normalization>,
+    pub(crate) labels: Option<Labels>,
     pub(crate) tuning: Option<TuningFile>,
     untuned: bool,
     offline: bool,
@@ -96,6 +98,16 @@ impl ModuleOptions {
         self
     }
 
+    /// Names the classes so, in the order of the logits, whatever the module's files say. Everything
+    /// that is made of the module has these names: answers, networks of 8 bits, files of other formats.
+    ///
+    /// Loading is then an error where the module has another number of classes, or gives feature
+    /// vectors.
+    pub fn labels(mut self, labels: Labels) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
     /// Uses the kernels that [`Module::tune`] chose on this machine, which is the default, or those of
     /// the cost model.
     pub fn tuned(mut self, tuned: bool) -> Self {
@@ -155,7 +167,8 @@ impl ModuleOptions {
     /// `handle`: a URL, a folder, an archive, a model file or an embedded module; see [`Handle`].
     ///
     /// # Errors
-    /// If the handle leads to no module, or the module has no graph with these tags.
+    /// If the handle leads to no module, the module has no graph with these tags, or these labels do not
+    /// fit its classes.
     pub fn load(mut self, handle: &str) -> Result<Module> {
         let hub = self.hub()?;
         let files = hub.resolve(&Handle::parse(handle)?)?;

@@ -55,7 +55,7 @@ pub(crate) struct Source {
     pub(crate) hub_module: Option<Arc<HubModule>>,
     /// What `image_classification` answers.
     pub(crate) scores: Scores,
-    /// The names of the classes, if the file has them and they are not among its assets.
+    /// The names of the classes, if they were given, or the file has them and not among its assets.
     pub(crate) labels: Option<Labels>,
     /// What the file does not say and was assumed, and which of its tensors answer: sentences.
     pub(crate) notes: Vec<String>,
@@ -88,6 +88,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) limits: &'a Limits,
     /// What the network wants to see, where its file does not hold that.
     pub(crate) normalization: Option<Normalization>,
+    /// The names of the classes, whatever the file says.
+    pub(crate) labels: Option<&'a Labels>,
     /// A checkpoint's moving averages instead of its last values.
     pub(crate) moving_averages: bool,
 }
@@ -175,7 +177,8 @@ impl Source {
         };
         let (format, path, bytes) = found.ok_or_else(|| unknown::error(wanted))?;
         let source = (format.read)(wanted, &Candidate { path: &path, bytes: &bytes })?;
-        Ok(Source { format: format.name, ..source })
+        let labels = wanted.labels.cloned().or(source.labels);
+        Ok(Source { format: format.name, labels, ..source })
     }
 }
 

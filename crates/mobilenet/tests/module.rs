@@ -7,8 +7,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use mobilenet::builder::MobilenetV1;
 use mobilenet::{
-    Choice, Classifier, Embedder, ErrorKind, Image, Isa, Labels, Module, Request, Tensor,
+    Choice, Classifier, Embedder, ErrorKind, ExportFormat, Image, Isa, Labels, Module, Request,
+    Tensor,
 };
 use support::{archive_of, pixels, save, tiny_module, tiny_network};
 
@@ -236,4 +238,34 @@ fn an_embedder_gives_any_output_normalised_on_request() {
     let values = layer.worker().embed_image(&image).unwrap();
     assert_eq!(values.len(), layer.shape().iter().product::<usize>());
     assert_eq!(layer.shape().len(), 3);
+}
+
+#[test]
+fn labels_that_are_given_are_the_modules_wherever_it_goes() {
+    let names = Labels::from_names(["a", "b", "c", "d", "e"]).unwrap();
+    let given = || Module::options().threads(1).labels(names.clone());
+    let mut hub = tiny_network().module(|variable| variable.initial_tensor(support::SEED)).unwrap();
+    // Before `assets/labels.txt` in the order of names.
+    hub.saved_model_mut().set_file("assets/a_labels.txt", "background\ncat\ndog\nhorse\nzebra\n");
+    let module = given().load_files(hub.to_files().unwrap(), None).unwrap();
+    assert_eq!(Classifier::new(module.clone()).unwrap().labels(), &names);
+    for format in ["hub-archive", "onnx", "tflite", "safetensors"] {
+        let files = module.export(format.parse::<ExportFormat>().unwrap(), "x").unwrap();
+        let path = save("x", files.get("x").unwrap());
+        let again = Module::load(path.to_str().unwrap()).unwrap();
+        assert_eq!(again.own_labels().unwrap().as_ref(), Some(&names), "{format}");
+    }
+}
+
+#[test]
+fn labels_that_do_not_fit_are_refused() {
+    let two = Labels::from_names(["a", "b"]).unwrap();
+    let path = save("plain.tar", &archive_of(&tiny_network(), None));
+    let load =
+        |path: &std::path::Path| Module::options().labels(two.clone()).load(path.to_str().unwrap());
+    assert_eq!(text(load(&path), ErrorKind::Labels), "2 labels for 5 classes");
+    let path =
+        save("features.tar", &archive_of(&MobilenetV1 { classes: None, ..tiny_network() }, None));
+    let said = text(load(&path), ErrorKind::Labels);
+    assert!(said.contains("feature vectors and no classes"), "{said}");
 }

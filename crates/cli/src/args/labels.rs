@@ -1,44 +1,36 @@
-//! A module with its labels and preprocessing, as commands that name classes take it.
+//! The names of the classes, in the place of the module's own.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mobilenet::{Classifier, ErrorKind, Labels};
+use mobilenet::{ErrorKind, Labels, ModuleOptions};
 
-use super::{ModelArgs, PixelArgs};
 use crate::failure::{Failure, chain};
 
 /// The names of the classes.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Labels")]
-pub(crate) struct LabelFileArgs {
+pub(super) struct LabelFileArgs {
     /// Names of the classes, one a line [default: the module's own, or ImageNet's]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
 
 impl LabelFileArgs {
-    /// The classifier of the module that `model` names, with everything as the flags say.
-    pub(crate) fn classifier(
-        &self,
-        model: &ModelArgs,
-        pixels: &PixelArgs,
-    ) -> Result<Classifier, Failure> {
-        let module = model.open_for(pixels)?;
-        let mut options = Classifier::options().preprocessing(pixels.preprocessing(&module)?);
-        if let Some(path) = &self.labels {
-            options = options.labels(read(path)?);
-        }
-        options.build(module).map_err(|error| match (&self.labels, error.kind()) {
+    /// `options` with the names in the file.
+    pub(super) fn apply(&self, options: ModuleOptions) -> Result<ModuleOptions, Failure> {
+        let Some(path) = &self.labels else { return Ok(options) };
+        let file = std::fs::read(path).map_err(|e| unusable(path, &e))?;
+        Ok(options.labels(Labels::parse(&file).map_err(|e| unusable(path, &e))?))
+    }
+
+    /// Puts an error into words: one about labels is about the file, if there is one.
+    pub(super) fn blame(&self, error: mobilenet::Error) -> Failure {
+        match (&self.labels, error.kind()) {
             (Some(path), ErrorKind::Labels) => unusable(path, &error),
             _ => error.into(),
-        })
+        }
     }
-}
-
-fn read(path: &Path) -> Result<Labels, Failure> {
-    let file = std::fs::read(path).map_err(|e| unusable(path, &e))?;
-    Labels::parse(&file).map_err(|e| unusable(path, &e))
 }
 
 fn unusable(path: &Path, error: &dyn std::error::Error) -> Failure {

@@ -17,7 +17,7 @@ mod teacher;
 pub(crate) use augment::AugmentArgs;
 pub(crate) use data::DataArgs;
 pub(crate) use inputs::InputArgs;
-pub(crate) use labels::LabelFileArgs;
+use labels::LabelFileArgs;
 pub(crate) use learning::LearningArgs;
 pub(crate) use log::LogArgs;
 pub(crate) use model::{HubArgs, ModelArgs, RunArgs};

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use mobilenet::evaluation::LabelledImages;
 use mobilenet::quantize::{Candidate, carries_ranges, choose, eight_bits, is_of_8_bits};
-use mobilenet::{Isa, Module, ModuleOptions, Normalization};
+use mobilenet::{Classifier, Isa, Module, ModuleOptions, Normalization};
 
-use super::{PixelArgs, Precision, one_of};
+use super::{LabelFileArgs, PixelArgs, Precision, one_of};
 use crate::failure::Failure;
 use crate::progress::Download;
 use crate::terminal;
@@ -100,6 +100,9 @@ pub(crate) struct ModelArgs {
     pub(crate) max_loss: f64,
 
     #[command(flatten)]
+    labels: LabelFileArgs,
+
+    #[command(flatten)]
     pub(crate) hub: HubArgs,
 
     #[command(flatten)]
@@ -139,7 +142,7 @@ impl ModelArgs {
         if let Some(Precision::Floats(precision)) = self.run.precision {
             options = options.precision(precision);
         }
-        Ok(options)
+        self.labels.apply(options)
     }
 
     /// Fetches if needed, and opens the module.
@@ -159,7 +162,8 @@ impl ModelArgs {
     }
 
     fn opened(&self, handle: &str, pixels: Option<&PixelArgs>) -> Result<Module, Failure> {
-        let module = self.rounded(self.options()?.load(handle)?, pixels)?;
+        let loaded = self.options()?.load(handle).map_err(|error| self.labels.blame(error))?;
+        let module = self.rounded(loaded, pixels)?;
         for note in module.notes() {
             terminal::note(format_args!("note: {note}"));
         }
@@ -167,6 +171,13 @@ impl ModelArgs {
         // all at once, sooner than a thousand nodes one by one.
         std::mem::forget(module.clone());
         Ok(module)
+    }
+
+    /// The classifier of the module, which sees photos as the flags say.
+    pub(crate) fn classifier(&self, pixels: &PixelArgs) -> Result<Classifier, Failure> {
+        let module = self.open_for(pixels)?;
+        let options = Classifier::options().preprocessing(pixels.preprocessing(&module)?);
+        options.build(module).map_err(|error| self.labels.blame(error))
     }
 
     /// The module in the precision asked for, where that takes more than loading it.

@@ -9,7 +9,7 @@ use clap::Args;
 use mobilenet::{Choice, Classifier, DecodeOptions, Prediction, Worker, pipeline};
 
 use crate::ahead::Ahead;
-use crate::args::{InputArgs, LabelFileArgs, ModelArgs, PixelArgs};
+use crate::args::{InputArgs, ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status, chain};
 use crate::inputs::{Kind, Unreadable};
 use crate::interrupt::Interrupt;
@@ -39,9 +39,6 @@ pub(crate) struct Classify {
 
     #[command(flatten)]
     labels: LabelArgs,
-
-    #[command(flatten)]
-    label_file: LabelFileArgs,
 
     #[command(flatten)]
     format: FormatArgs,
@@ -128,7 +125,7 @@ impl LabelArgs {
 impl Classify {
     pub(crate) fn run(self) -> Outcome {
         let ahead = self.ahead();
-        let classifier = self.label_file.classifier(&self.model, &self.pixels)?;
+        let classifier = self.model.classifier(&self.pixels)?;
         let choice = self.labels.choice(&classifier)?;
         let inputs = self.inputs.stream(Kind::Images);
         let interrupt = Interrupt::watch();

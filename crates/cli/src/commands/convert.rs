@@ -18,6 +18,7 @@ Examples:
   mobilenet convert mobilenet_v1_1.0_224.ckpt mobilenet.safetensors
   mobilenet convert 1.tar.gz frozen.pb
   mobilenet convert model.h5 folder --to hub
+  mobilenet convert frozen.pb model.tflite --labels names.txt
 
 Formats by the end of OUT: .tar.gz (hub module), .pb (frozen graph), .ckpt (checkpoint V2),
 .tflite, .onnx, .safetensors, .npz; --to tflite-f16 writes half floats, --to hub and --to saved-model

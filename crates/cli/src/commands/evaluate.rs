@@ -9,7 +9,7 @@ use clap::Args;
 use mobilenet::Classifier;
 use mobilenet::evaluation::{Evaluated, EvaluationOptions, LabelledImages, evaluate};
 
-use crate::args::{LabelFileArgs, ModelArgs, PixelArgs};
+use crate::args::{ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status};
 use crate::interrupt::Interrupt;
 use crate::output::WholeFile;
@@ -79,9 +79,6 @@ pub(crate) struct Evaluate {
     mistakes: usize,
 
     #[command(flatten)]
-    labels: LabelFileArgs,
-
-    #[command(flatten)]
     model: ModelArgs,
 
     #[command(flatten)]
@@ -91,7 +88,7 @@ pub(crate) struct Evaluate {
 impl Evaluate {
     pub(crate) fn run(self) -> Outcome {
         let data = LabelledImages::open(&self.data)?;
-        let classifier = self.labels.classifier(&self.model, &self.pixels)?;
+        let classifier = self.model.classifier(&self.pixels)?;
         let log = curves::log(self.log.as_deref(), classifier.module())?;
         let report = self.html.as_deref().map(WholeFile::create).transpose()?;
         self.mention(&data);

@@ -9,7 +9,7 @@ use mobilenet::explain::{Explainer, Explanation};
 use mobilenet::{Choice, Classifier, Image, encode_jpeg, encode_png};
 use serde::Serialize;
 
-use crate::args::{LabelFileArgs, ModelArgs, PixelArgs};
+use crate::args::{ModelArgs, PixelArgs};
 use crate::failure::{Failure, Outcome, Status, chain};
 use crate::output::WholeFile;
 use crate::terminal::{Paint, STRONG, printable};
@@ -57,9 +57,6 @@ pub(crate) struct Explain {
     json: bool,
 
     #[command(flatten)]
-    labels: LabelFileArgs,
-
-    #[command(flatten)]
     model: ModelArgs,
 
     #[command(flatten)]
@@ -87,7 +84,7 @@ struct Object<'a> {
 
 impl Explain {
     pub(crate) fn run(self) -> Outcome {
-        let classifier = self.labels.classifier(&self.model, &self.pixels)?;
+        let classifier = self.model.classifier(&self.pixels)?;
         let class = self.class.as_deref().map(|name| class(&classifier, name)).transpose()?;
         let explainer = Explainer::new(&classifier, self.layer.as_deref());
         let mut explainer = explainer.map_err(|error| {

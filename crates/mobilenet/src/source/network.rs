@@ -64,6 +64,7 @@ impl Network {
         let mut graph = Graph::import(&self.graph)?;
         let images = TensorId::from(graph.find(&name).ok_or_else(|| no_images(&name))?);
         let ends = Ends::find(&mut graph, images, &self)?;
+        self.labels = wanted.labels.cloned().or(self.labels);
         conventions::describe_classes(&ends, &graph, &mut self);
         let image_size = match graph.fact(images).shape.dims() {
             Some([_, Some(height), Some(width), _]) => Some((*height, *width)),

@@ -181,7 +181,7 @@ pub(super) fn source(wanted: &Wanted<'_>, tensors: &Tensors, mut about: About) -
                 .into(),
         );
     }
-    match network.classes.filter(|_| about.labels.is_none()) {
+    match network.classes.filter(|_| wanted.labels.is_none() && about.labels.is_none()) {
         Some(1001) => {
             about.notes.push("1001 classes: ImageNet's assumed, `background` first".into())
         }

@@ -182,7 +182,7 @@ impl Card {
         rows.extend(self.scores.iter().map(|scores| ("Answers", scores.clone())));
         rows.extend(self.notes.iter().map(|note| ("Assumed", note.clone())));
         if let Some(labels) = self.labels {
-            rows.push(("Labels", format!("{labels} names in its assets")));
+            rows.push(("Labels", format!("{labels} names")));
         }
         let Cost { signature, multiply_adds, steps, arena_bytes, isa } = &self.cost;
         let [values, parameters] = [self.values, self.parameters].map(thousands);
