@@ -107,7 +107,7 @@ pub(crate) fn opaque(pointer: *const f32) -> *const f32 {
         pointer
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    std::hint::black_box(pointer)
+    pointer
 }
 
 /// Whether the CPU has the instruction set.

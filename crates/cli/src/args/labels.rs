@@ -1,5 +1,6 @@
 //! The names of the classes, in the place of the module's own.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,14 +15,21 @@ pub(super) struct LabelFileArgs {
     /// Names of the classes, one a line [default: the module's own, or ImageNet's]
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// What the file holds: it may be a pipe, which is read once.
+    #[arg(skip)]
+    parsed: OnceCell<Labels>,
 }
 
 impl LabelFileArgs {
     /// `options` with the names in the file.
     pub(super) fn apply(&self, options: ModuleOptions) -> Result<ModuleOptions, Failure> {
         let Some(path) = &self.labels else { return Ok(options) };
+        if let Some(labels) = self.parsed.get() {
+            return Ok(options.labels(labels.clone()));
+        }
         let file = std::fs::read(path).map_err(|e| unusable(path, &e))?;
-        Ok(options.labels(Labels::parse(&file).map_err(|e| unusable(path, &e))?))
+        let labels = Labels::parse(&file).map_err(|e| unusable(path, &e))?;
+        Ok(options.labels(self.parsed.get_or_init(|| labels).clone()))
     }
 
     /// Puts an error into words: one about labels is about the file, if there is one.

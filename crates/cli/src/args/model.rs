@@ -161,7 +161,12 @@ impl ModelArgs {
         self.opened(handle, None)
     }
 
-    fn opened(&self, handle: &str, pixels: Option<&PixelArgs>) -> Result<Module, Failure> {
+    /// As [`Self::open_handle`], for a command that prepares photos.
+    pub(crate) fn opened(
+        &self,
+        handle: &str,
+        pixels: Option<&PixelArgs>,
+    ) -> Result<Module, Failure> {
         let loaded = self.options()?.load(handle).map_err(|error| self.labels.blame(error))?;
         let module = self.rounded(loaded, pixels)?;
         for note in module.notes() {

@@ -152,7 +152,7 @@ impl Quantize {
             accuracy: None,
         };
         let module = match &self.against {
-            Some(handle) => self.model.open_handle(handle)?,
+            Some(handle) => self.model.opened(handle, Some(&self.pixels))?,
             None => module,
         };
         match &evaluation {
