@@ -405,6 +405,8 @@ fn help_of_every_command_teaches_by_example() {
             assert!(widest <= Some(100), "{command:?} {flag}: {widest:?}");
         }
     }
+    let help = world.run(&["classify", "--help"]).stdout;
+    assert!(help.contains("148 of 183"), "how far --decode fast agrees");
     let version = world.run(&["--version"]).stdout;
     assert_eq!(version, format!("mobilenet {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -117,6 +117,10 @@ fn fast_decoding_agrees_as_far_as_the_documents_say() {
         "fast decoding: the same class for {same} of {count}; right {right:?} (exact, fast); \
          largest logit difference of a photo: mean {mean:.2}, at most {max:.2}"
     );
-    assert!(count > 100, "{count} photos were made smaller");
-    assert!(10 * same >= 6 * count && (right[0] - right[1]).abs() <= 20, "{same} {right:?}");
+    // 148, [86, 86], 1.47 and 4.05 are what the documents and the help of `--decode` say; the last
+    // bits of logits are the instruction set's.
+    assert_eq!(count, 183, "photos were made smaller");
+    assert!(same >= 146, "the same class for {same}");
+    assert!(right.iter().all(|&right| (85..=87).contains(&right)), "right {right:?}");
+    assert!(mean <= 1.5 && max <= 4.1, "mean {mean}, at most {max}");
 }

@@ -21,6 +21,9 @@ pub(crate) struct PixelArgs {
 
     /// Decode JPEG exactly as TensorFlow's accurate decoder does, or faster: large photos at a
     /// half, a quarter or an eighth of their size, while that is enough for the module
+    ///
+    /// At 128 pixels, where photos of 256 are halved, fast gave 148 of 183 ImageNet photos the class
+    /// that exact gives them, and was right as often (86).
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Decode::Exact)]
     decode: Decode,
 
