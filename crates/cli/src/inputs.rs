@@ -1,10 +1,11 @@
 //! From arguments to a stream of paths: files, folders, globs, a list on stdin. Nothing is
-//! collected: a folder of a million images starts with its first entries. Opening and decoding
-//! the files comes later, on other threads.
+//! collected: a folder of a million images starts with its first entries, and so does a glob whose
+//! folder is named, like `DIR/*.jpg`. Opening and decoding the files comes later, on other threads.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 /// Entries of folders are put in path order this many at a time, so that an ordinary folder
 /// comes out sorted and a huge one starts at once.
@@ -98,26 +99,70 @@ fn fail(path: PathBuf, message: impl Into<String>) -> Paths {
 fn missing(argument: PathBuf, error: &io::Error) -> Paths {
     let pattern = argument.to_str().filter(|text| text.contains(['*', '?', '[']));
     let Some(pattern) = pattern else { return fail(argument, error.to_string()) };
-    let mut paths = match glob::glob(pattern) {
-        Ok(paths) => paths.filter(is_file_or_error).peekable(),
-        Err(error) => {
-            let message = format!("not a valid glob: {error}");
-            return fail(argument, message);
-        }
+    let found = match in_one_folder(pattern) {
+        Some((folder, name)) => matching(folder, name),
+        None => anywhere(pattern),
+    };
+    let mut paths = match found {
+        Ok(paths) => paths.peekable(),
+        Err(error) => return fail(argument, format!("not a valid glob: {error}")),
     };
     if paths.peek().is_none() {
         return fail(argument, "no file matches");
     }
-    Box::new(paths.map(|found| {
+    Box::new(paths)
+}
+
+/// The folder and the pattern of names, of a glob that looks into one folder.
+fn in_one_folder(pattern: &str) -> Option<(&Path, &str)> {
+    let path = Path::new(pattern);
+    let (folder, name) = (path.parent()?, path.file_name()?.to_str()?);
+    let special = folder.to_str()?.contains(['*', '?', '[']);
+    let streams = !special && !name.contains("**") && !pattern.ends_with(is_separator);
+    // Paths come out as `glob` gives them: without a `./` before.
+    streams.then(|| (folder.strip_prefix(".").unwrap_or(folder), name))
+}
+
+/// The files of a folder whose names match, as the folder is read: in order, [`SORTED_AT_ONCE`] at
+/// a time.
+fn matching(folder: &Path, name: &str) -> Result<Paths, glob::PatternError> {
+    let name = glob::Pattern::new(name)?;
+    let here = folder.as_os_str().is_empty();
+    let entries = match fs::read_dir(if here { Path::new(".") } else { folder }) {
+        Ok(entries) => entries,
+        // As with any glob, nothing matches in a folder that is not there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        Err(error) => return Ok(fail(folder.to_path_buf(), error.to_string())),
+    };
+    let folder = folder.to_path_buf();
+    let entries = entries.filter_map(move |entry| match entry {
+        Ok(entry) => {
+            let file = entry.file_name();
+            let matches = file.to_str().is_some_and(|file| name.matches(file));
+            let path = folder.join(file);
+            (matches && !is_folder(&entry, &path)).then_some(Ok(path))
+        }
+        Err(error) => Some(Err(Unreadable { path: folder.clone(), message: error.to_string() })),
+    });
+    Ok(Box::new(Chunked { entries, chunk: Vec::new().into_iter() }))
+}
+
+/// Whether it is a folder or a link to one; links are followed only here, one call each.
+fn is_folder(entry: &fs::DirEntry, path: &Path) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir() || (kind.is_symlink() && path.is_dir()))
+}
+
+/// The files that match any other glob. A folder with many is read whole before its first file.
+fn anywhere(pattern: &str) -> Result<Paths, glob::PatternError> {
+    let files = glob::glob(pattern)?.filter(|found| !matches!(found, Ok(path) if path.is_dir()));
+    Ok(Box::new(files.map(|found| {
         found.map_err(|error| Unreadable {
             path: error.path().to_path_buf(),
             message: error.error().to_string(),
         })
-    }))
-}
-
-fn is_file_or_error(found: &glob::GlobResult) -> bool {
-    found.as_ref().map_or(true, |path| !path.is_dir())
+    })))
 }
 
 /// The paths in a list, each ended by `separator`. Empty ones are left out, and so is a
@@ -257,6 +302,43 @@ mod tests {
         let nothing = Inputs::new(vec![folder.join("*.tiff")], false, b'\n', Kind::Images);
         assert!(names(nothing)[0].ends_with("no file matches"));
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn globs_of_one_folder_stream_and_find_what_any_glob_finds() {
+        let folder = std::env::temp_dir().join(format!("mobilenet-globs-{}", std::process::id()));
+        fs::create_dir_all(folder.join("folder.jpg")).unwrap();
+        for file in ["b.jpg", ".a.jpg", "c.JPG", "d.jpg.txt", "folder.jpg/e.jpg"] {
+            fs::write(folder.join(file), b"").unwrap();
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("b.jpg", folder.join("link.jpg")).unwrap();
+            std::os::unix::fs::symlink("folder.jpg", folder.join("to-folder.jpg")).unwrap();
+        }
+        let shown = folder.to_str().unwrap();
+        for name in ["*.jpg", "*", "?.[jJ]*", "*.gif"] {
+            let pattern = format!("{shown}/{name}");
+            let (one, files) = in_one_folder(&pattern).unwrap();
+            let streamed = names(matching(one, files).unwrap());
+            assert_eq!(streamed, names(anywhere(&pattern).unwrap()), "{name}");
+        }
+        let found = Inputs::new(vec![folder.join("*.jpg")], false, b'\n', Kind::Images);
+        assert_eq!(names(found).len(), if cfg!(unix) { 3 } else { 2 });
+        for (name, says) in [("gone/*.jpg", "no file matches"), ("[*.jpg", "not a valid glob")] {
+            let found = Inputs::new(vec![folder.join(name)], false, b'\n', Kind::Images);
+            let found = names(found);
+            assert!(found.len() == 1 && found[0].contains(says), "{found:?}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+
+        let one = |pattern| in_one_folder(pattern).map(|(folder, name)| (folder.to_str(), name));
+        assert_eq!(one("*.jpg"), Some((Some(""), "*.jpg")));
+        assert_eq!(one("./*.jpg"), Some((Some(""), "*.jpg")));
+        assert_eq!(one("../in/a?.jpg"), Some((Some("../in"), "a?.jpg")));
+        for pattern in ["**/*.jpg", "in/**", "*/a.jpg", "in/*.jpg/"] {
+            assert_eq!(one(pattern), None, "{pattern}");
+        }
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub(crate) struct InputArgs {
     /// Images, folders (with -r), quoted globs like 'in/**/*.jpg', or - for a list of paths
     ///
     /// JPEG, PNG, WebP, GIF (first frame), BMP and TIFF are recognised by content. A single -
-    /// reads paths from stdin, one a line, and starts before the list ends.
+    /// reads paths from stdin, one a line, and starts before the list ends. Files of a folder come
+    /// in the order of their paths; where there are more than 4096, so many at a time, and the
+    /// first of them start at once. The same holds for a glob in one folder, like 'in/*.jpg'.
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
 
