@@ -334,9 +334,46 @@ fn bench_prints_the_promised_object() {
     }
     assert!(measured["images_per_second"].as_f64().unwrap() > 0.0);
     assert_eq!((&measured["batch"], &measured["threads"]), (&2.into(), &1.into()));
+    assert_eq!(measured["profile"], Value::Null);
     let text = world.run(&["bench", "--seconds", "0"]);
     assert_eq!(text.status, 0, "{}", text.stderr);
-    assert!(text.stdout.contains("Conv2d_0") && text.stdout.contains("images/s"));
+    for part in ["Conv2d_0", "images/s", "of peak", "the peak of one core is"] {
+        assert!(text.stdout.contains(part), "{part}: {}", text.stdout);
+    }
+}
+
+/// Threads share the images of a batch, so that no step has a time: of one image it has.
+#[test]
+fn bench_profiles_steps_against_the_peak_of_what_they_multiply() {
+    let world = World::new();
+    for (name, shade) in [("1.bmp", 20), ("2.bmp", 120), ("3.bmp", 220)] {
+        world.write(&format!("photos/{name}"), &support::bmp(40, 30, shade));
+    }
+    let quantize = ["quantize", "--calibration", "photos", "--out", "small.tflite"];
+    assert_eq!(world.run(&quantize).status, 0);
+    let bytes = ["--module", "small.tflite"];
+    for (flags, on) in [
+        (&["--threads", "2"][..], (1, 2)),
+        (&["--batch", "4", "--threads", "2"], (1, 1)),
+        (&["--train", "--batch", "2", "--threads", "2"], (2, 2)),
+        (&bytes[..], (1, 0)),
+    ] {
+        let all = [&["bench", "--seconds", "0", "--profile", "--json"], flags].concat();
+        let measured = json(&world.run(&all));
+        assert!(measured["peak_gflops"].as_f64().unwrap() > 0.0, "{flags:?}");
+        assert_eq!(measured["profile_batch"], on.0, "{flags:?}");
+        assert!(on.1 == 0 || measured["profile_threads"] == on.1, "{flags:?}");
+        let steps = measured["profile"].as_array().unwrap();
+        let works = |step: &&Value| step["multiply_adds"].as_u64().unwrap() > 0;
+        assert!(steps.iter().filter(works).count() > 10, "{steps:?}");
+        for step in steps {
+            let share = step["of_peak"].as_f64().unwrap();
+            assert!((0.0..=1.5).contains(&share), "{flags:?} {step}");
+            assert!(!works(&step) || step["microseconds"].as_f64().unwrap() > 0.0, "{step}");
+        }
+        let largest = steps.iter().max_by_key(|step| step["multiply_adds"].as_u64()).unwrap();
+        assert!(largest["of_peak"].as_f64().unwrap() > 0.0, "{flags:?} {largest}");
+    }
 }
 
 #[test]

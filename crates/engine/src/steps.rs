@@ -124,6 +124,11 @@ pub(crate) trait Kernel: Debug + Send + Sync {
         0
     }
 
+    /// Whether it computes on bytes, not on floats.
+    fn on_bytes(&self) -> bool {
+        false
+    }
+
     /// The convolution it is, where its kernel is a choice.
     fn tunable(&self) -> Option<Tunable> {
         None

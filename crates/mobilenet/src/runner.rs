@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mobilenet_engine::{Elements, Plan, Session, TensorView};
 use mobilenet_formats::DType;
 use mobilenet_kernels::Pool;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::profile::Profile;
 
 /// Computes some outputs of a signature for images in a buffer of its own.
 ///
@@ -133,21 +133,25 @@ impl Runner {
         self.output_shapes.get(index).map_or(&[], Vec::as_slice)
     }
 
-    /// The time of each step of the plan: the smallest of `runs` runs. Runs of several images are
-    /// not measured: all zero.
+    /// The time of each step of the plan: the smallest of `runs` runs. Where threads share images
+    /// between them, and not the work inside a step, one image is measured on one thread.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn profile(&mut self, runs: usize) -> Result<Vec<Duration>> {
-        let mut least = vec![Duration::MAX; self.plan().summary().steps.len()];
-        for _ in 0..runs.max(1) {
-            self.session.set_profiling(true);
-            self.run()?;
-            let times = self.session.profile().unwrap_or_default();
-            least.iter_mut().zip(times).for_each(|(least, time)| *least = (*least).min(*time));
+    pub fn profile(&mut self, runs: usize) -> Result<Profile> {
+        let plan = Arc::clone(self.session.plan());
+        let [images, rest @ ..] = self.shape;
+        if images == 1 || !plan.runs_any_batch() {
+            let input = TensorView { shape: &self.shape, elements: Elements::F32(&self.input) };
+            let measured = (images, self.threads);
+            return profile(&plan, &mut self.session, input, measured, runs);
         }
-        self.session.set_profiling(false);
-        Ok(least)
+        let [height, width, channels] = rest;
+        let first = self.input.get(..height * width * channels).unwrap_or_default();
+        let shape = [1, height, width, channels];
+        let input = TensorView { shape: &shape, elements: Elements::F32(first) };
+        let mut session = Session::new(Arc::clone(&plan), Arc::new(Pool::single()));
+        profile(&plan, &mut session, input, (1, 1), runs)
     }
 
     /// The number of threads it uses.
@@ -159,4 +163,20 @@ impl Runner {
     pub fn plan(&self) -> &Plan {
         self.session.plan()
     }
+}
+
+fn profile(
+    plan: &Plan,
+    session: &mut Session,
+    input: TensorView<'_>,
+    measured: (usize, usize),
+    runs: usize,
+) -> Result<Profile> {
+    let found = Profile::measure(plan, measured, runs, || {
+        session.set_profiling(true);
+        session.run(&[input])?;
+        Ok(session.profile().unwrap_or_default().to_vec())
+    });
+    session.set_profiling(false);
+    found
 }

@@ -2,7 +2,7 @@
 //! what `bench --train` times; real training reads its images from somewhere.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
 
 use mobilenet_engine::Plan;
 use mobilenet_formats::tensorflow::MetaGraph;
@@ -12,6 +12,7 @@ use mobilenet_train::trainer::{StepOptions, Trainer, TrainingGraph};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
+use crate::profile::Profile;
 
 /// Small enough that a step repeated for hours on one batch stays finite.
 const LEARNING_RATE: f32 = 1e-4;
@@ -28,6 +29,7 @@ const LEARNING_RATE: f32 = 1e-4;
 /// ```
 pub struct TrainingStep {
     trainer: Trainer,
+    batch: usize,
     threads: usize,
     images: Vec<f32>,
     labels: Vec<f32>,
@@ -77,7 +79,7 @@ impl TrainingStep {
         let images = (0..batch * height * width * 3).map(|i| (i % 251) as f32 / 250.0).collect();
         let hot = |i: usize| f32::from(u8::from(i / classes % classes == i % classes));
         let labels = (0..batch * classes).map(hot).collect();
-        Ok(TrainingStep { trainer, threads, images, labels })
+        Ok(TrainingStep { trainer, batch, threads, images, labels })
     }
 
     /// Takes the step; the loss before it.
@@ -93,16 +95,15 @@ impl TrainingStep {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn profile(&mut self, runs: usize) -> Result<Vec<Duration>> {
-        let mut least = vec![Duration::MAX; self.plan().summary().steps.len()];
-        for _ in 0..runs.max(1) {
+    pub fn profile(&mut self, runs: usize) -> Result<Profile> {
+        let plan = Arc::clone(self.trainer.plan());
+        let found = Profile::measure(&plan, (self.batch, self.threads), runs, || {
             self.trainer.set_profiling(true);
             self.run()?;
-            let times = self.trainer.profile().unwrap_or_default();
-            least.iter_mut().zip(times).for_each(|(least, time)| *least = (*least).min(*time));
-        }
+            Ok(self.trainer.profile().unwrap_or_default().to_vec())
+        });
         self.trainer.set_profiling(false);
-        Ok(least)
+        found
     }
 
     /// The number of threads it uses.

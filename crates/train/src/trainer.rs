@@ -239,7 +239,7 @@ impl Trainer {
 
     /// The plan of a step: forward and backward; the update is the optimiser's.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Arc<Plan> {
         self.session.plan()
     }
 

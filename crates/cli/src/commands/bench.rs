@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mobilenet::{Module, Plan, Request, Runner, TrainingStep};
+use mobilenet::{Module, Plan, Profile, Request, Runner, StepTime, TrainingStep};
 use serde::Serialize;
 
 use crate::args::ModelArgs;
@@ -47,6 +47,9 @@ pub(crate) struct Bench {
     train: bool,
 
     /// Say where the time goes, step by step, also with --json
+    ///
+    /// With each step's share of the multiply-adds that the cores can do, which is measured too. Of a
+    /// batch, which threads share between them, one image is measured on one thread.
     #[arg(long)]
     profile: bool,
 
@@ -89,17 +92,30 @@ struct Measured {
     arena_bytes: usize,
     signature: String,
     module: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<Vec<Profiled>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    profile: Option<Profiled>,
+}
+
+/// Where the time goes, on how much of the machine.
+#[derive(Debug, Serialize)]
+struct Profiled {
+    /// Of one core, two operations a multiply-add.
+    peak_gflops: f64,
+    /// Images of the run that was measured, and the threads it had.
+    profile_batch: usize,
+    profile_threads: usize,
+    profile: Vec<ProfiledStep>,
 }
 
 /// One step of the plan.
 #[derive(Debug, Serialize)]
-struct Profiled {
+struct ProfiledStep {
     microseconds: f64,
     kernel: String,
     node: String,
     multiply_adds: u64,
+    /// Share of what the cores can do in that time; 0 where nothing is multiplied.
+    of_peak: f64,
 }
 
 /// What is timed.
@@ -118,7 +134,7 @@ impl Subject {
     }
 
     /// The least time of each step of the plan.
-    fn profile(&mut self) -> Result<Vec<Duration>, Failure> {
+    fn profile(&mut self) -> Result<Profile, Failure> {
         Ok(match self {
             Self::Inference(runner) => runner.profile(50)?,
             Self::Training(step) => step.profile(10)?,
@@ -165,11 +181,11 @@ impl Bench {
             writeln!(out)?;
         } else {
             measured.print(&mut out)?;
-            let steps = match measured.profile {
-                Some(steps) => steps,
-                None => by_kernel_if_many(profile(&mut subject)?),
+            let profiled = match measured.profile {
+                Some(profiled) => profiled,
+                None => profile(&mut subject)?.by_kernel_if_many(),
             };
-            print_profile(&mut out, &steps)?;
+            profiled.print(&mut out)?;
         }
         Ok(Status::Good)
     }
@@ -262,11 +278,10 @@ impl Measured {
         writeln!(out, "{} {}", name("signature"), crate::terminal::printable(&self.signature))?;
         writeln!(
             out,
-            "{} {}, {} thread{}, batch {}",
+            "{} {}, {}, batch {}",
             name("running on"),
             self.isa,
-            self.threads,
-            if self.threads == 1 { "" } else { "s" },
+            counted(self.threads, "thread"),
             self.batch
         )?;
         writeln!(
@@ -290,62 +305,94 @@ impl Measured {
 }
 
 /// Where the time goes, step by step: the smallest of some runs.
-fn profile(subject: &mut Subject) -> Result<Vec<Profiled>, Failure> {
-    let times = subject.profile()?;
-    let steps = subject.plan().summary().steps.into_iter().zip(times);
-    let profiled = |(step, time): (mobilenet::StepInfo, Duration)| Profiled {
-        microseconds: (time.as_secs_f64() * 1e7).round() / 10.0,
+fn profile(subject: &mut Subject) -> Result<Profiled, Failure> {
+    let found = subject.profile()?;
+    let step = |StepTime { step, time, of_peak }: StepTime| ProfiledStep {
+        microseconds: rounded(time.as_secs_f64() * 1e6),
         node: step.nodes.last().map(|node| shorten(node).to_owned()).unwrap_or_default(),
         kernel: step.kernel,
         multiply_adds: step.multiply_adds,
+        of_peak: rounded(of_peak),
     };
-    Ok(steps.map(profiled).collect())
+    Ok(Profiled {
+        peak_gflops: rounded(found.peak * 2e-9),
+        profile_batch: found.images,
+        profile_threads: found.threads,
+        profile: found.steps.into_iter().map(step).collect(),
+    })
 }
 
-/// A plan of hundreds of steps, as one of training has, is summed by kernel, slowest first.
-fn by_kernel_if_many(steps: Vec<Profiled>) -> Vec<Profiled> {
-    if steps.len() <= 100 {
-        return steps;
-    }
-    let mut sums: BTreeMap<String, (Profiled, usize)> = BTreeMap::new();
-    for step in steps {
-        match sums.get_mut(&step.kernel) {
-            Some((sum, count)) => {
-                sum.microseconds += step.microseconds;
-                sum.multiply_adds += step.multiply_adds;
-                *count += 1;
-            }
-            None => {
-                sums.insert(step.kernel.clone(), (step, 1));
+/// To three places.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+impl Profiled {
+    /// A plan of hundreds of steps, as one of training has, is summed by kernel, slowest first.
+    fn by_kernel_if_many(self) -> Self {
+        if self.profile.len() <= 100 {
+            return self;
+        }
+        let mut sums: BTreeMap<String, (ProfiledStep, usize)> = BTreeMap::new();
+        for step in self.profile {
+            match sums.get_mut(&step.kernel) {
+                Some((sum, count)) => {
+                    let (before, more) = (sum.microseconds, step.microseconds);
+                    sum.microseconds += more;
+                    if sum.microseconds > 0.0 {
+                        let shares = sum.of_peak * before + step.of_peak * more;
+                        sum.of_peak = shares / sum.microseconds;
+                    }
+                    sum.multiply_adds += step.multiply_adds;
+                    *count += 1;
+                }
+                None => {
+                    sums.insert(step.kernel.clone(), (step, 1));
+                }
             }
         }
+        let mut profile: Vec<ProfiledStep> = sums
+            .into_values()
+            .map(|(sum, count)| ProfiledStep { node: format!("{count} steps"), ..sum })
+            .collect();
+        profile.sort_by(|a, b| b.microseconds.total_cmp(&a.microseconds));
+        Profiled { profile, ..self }
     }
-    let mut sums: Vec<Profiled> = sums
-        .into_values()
-        .map(|(sum, count)| Profiled { node: format!("{count} steps"), ..sum })
-        .collect();
-    sums.sort_by(|a, b| b.microseconds.total_cmp(&a.microseconds));
-    sums
+
+    fn print(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let paint = Paint::stdout();
+        let images = counted(self.profile_batch, "image");
+        let threads = counted(self.profile_threads, "thread");
+        let peak = self.peak_gflops;
+        let on = format!("{images} on {threads}; the peak of one core is {peak:.1} GFLOP/s");
+        writeln!(out, "\n{} {on}", paint.paint(HEADING, format_args!("{:<12}", "profile")))?;
+        let steps = &self.profile;
+        let all: f64 = steps.iter().map(|step| step.microseconds).sum();
+        let width = steps.iter().map(|step| step.kernel.len()).max().unwrap_or(0);
+        let heading = format!(
+            "{:>9} {:>5} {:>7} {:>7}  {:<width$} node",
+            "µs", "%", "GFLOP/s", "of peak", "kernel"
+        );
+        writeln!(out, "{}", paint.paint(HEADING, heading))?;
+        for ProfiledStep { microseconds, kernel, node, multiply_adds, of_peak } in steps {
+            let share = microseconds / all * 100.0;
+            let (gflops, of_peak) = match multiply_adds {
+                0 => (String::new(), String::new()),
+                &work => (
+                    format!("{:.1}", work as f64 * 2.0 / microseconds / 1e3),
+                    format!("{:.0}%", of_peak * 100.0),
+                ),
+            };
+            let numbers = format!("{microseconds:>9.1} {share:>5.1} {gflops:>7} {of_peak:>7}");
+            writeln!(out, "{numbers}  {kernel:<width$} {node}")?;
+        }
+        Ok(())
+    }
 }
 
-fn print_profile(out: &mut impl Write, steps: &[Profiled]) -> Result<(), Failure> {
-    let all: f64 = steps.iter().map(|step| step.microseconds).sum();
-    if all == 0.0 {
-        return Ok(());
-    }
-    let paint = Paint::stdout();
-    let width = steps.iter().map(|step| step.kernel.len()).max().unwrap_or(0);
-    let heading = format!("\n{:>9} {:>5} {:>7}  {:<width$} node", "µs", "%", "GFLOP/s", "kernel");
-    writeln!(out, "{}", paint.paint(HEADING, heading))?;
-    for Profiled { microseconds, kernel, node, multiply_adds } in steps {
-        let share = microseconds / all * 100.0;
-        let gflops = match multiply_adds {
-            0 => String::new(),
-            &work => format!("{:.1}", work as f64 * 2.0 / microseconds / 1e3),
-        };
-        writeln!(out, "{microseconds:>9.1} {share:>5.1} {gflops:>7}  {kernel:<width$} {node}")?;
-    }
-    Ok(())
+/// A number of things.
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A node's name without the scopes that all share.

@@ -466,6 +466,7 @@ fn describe(program: &Program, step: &Step, kernel: &dyn Kernel, scratch: usize)
         outputs: shapes(&step.outputs),
         multiply_adds: kernel.multiply_adds(),
         scratch_bytes: scratch,
+        on_bytes: kernel.on_bytes(),
         tunable: kernel.tunable(),
     }
 }

@@ -19,6 +19,8 @@ pub struct StepInfo {
     pub multiply_adds: u64,
     /// Bytes of scratch memory.
     pub scratch_bytes: usize,
+    /// Whether it computes on bytes, not on floats.
+    pub on_bytes: bool,
     /// The convolution it is, where its kernel is a choice.
     pub tunable: Option<Tunable>,
 }

@@ -51,6 +51,10 @@ impl<F: Fn(&mut Call<'_>) -> Result<()> + Send + Sync> Kernel for Step<F> {
         self.multiply_adds
     }
 
+    fn on_bytes(&self) -> bool {
+        true
+    }
+
     fn run(&self, call: &mut Call<'_>) -> Result<()> {
         (self.run)(call)
     }
