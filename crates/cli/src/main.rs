@@ -16,13 +16,11 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     mobilenet::prefer_large_pages();
     let arguments: Vec<_> = std::env::args_os().collect();
     let command = commands::Command::of(&arguments);
-    match command.unwrap_or_else(|| args::Cli::parse().command).run() {
+    match command.unwrap_or_else(|| args::Cli::parse_or_exit().command).run() {
         Ok(status) => status.into(),
         Err(failure) => failure.report(),
     }

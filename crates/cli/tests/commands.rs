@@ -468,6 +468,33 @@ fn kernels_are_timed_and_the_pick_is_marked() {
 }
 
 #[test]
+fn variables_stand_in_for_flags_and_errors_name_them() {
+    let world = World::new();
+    let with = |variable: &str, value: &str, flags: &[&str]| {
+        let plan = ["inspect", "--stage", "plan", "--json"];
+        let mut command = world.command(&[&plan[..], flags].concat());
+        let output = command.env(variable, value).stdin(std::process::Stdio::null()).output();
+        let output = output.unwrap();
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let isa = plan["isa"].as_str().unwrap_or_default().to_owned();
+        (isa, String::from_utf8(output.stderr).unwrap())
+    };
+    let best = mobilenet::Isa::detect().name();
+    assert_eq!(with("MOBILENET_ISA", "portable", &[]).0, "portable");
+    assert_eq!(with("MOBILENET_ISA", "portable", &["--isa", best]).0, best);
+    for variable in ["MOBILENET_ISA", "MOBILENET_THREADS", "MOBILENET_PRECISION"] {
+        assert_eq!(with(variable, "", &[]).0, best, "{variable}");
+        let (isa, stderr) = with(variable, "0", &[]);
+        let names = format!("environment variable {variable}");
+        assert!(isa.is_empty() && stderr.contains(&names), "{stderr}");
+    }
+    let (isa, stderr) = with("MOBILENET_ISA", "portable", &["--isa", "sse9"]);
+    assert!(isa.is_empty() && !stderr.contains("variable"), "{stderr}");
+    let (_, stderr) = with("MOBILENET_ISA", "", &["--threads", "0"]);
+    assert!(stderr.contains("a whole number, at least 1") && !stderr.contains("variable"));
+}
+
+#[test]
 fn tune_keeps_its_choices_in_the_cache_and_forgets_them() {
     let world = World::new();
     let folder = world.path("cache/tuning");

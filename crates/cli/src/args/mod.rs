@@ -4,6 +4,7 @@
 
 mod augment;
 mod data;
+mod environment;
 mod inputs;
 mod labels;
 mod learning;
@@ -16,6 +17,7 @@ mod teacher;
 
 pub(crate) use augment::AugmentArgs;
 pub(crate) use data::DataArgs;
+pub(crate) use environment::without_empty_variables;
 pub(crate) use inputs::InputArgs;
 use labels::LabelFileArgs;
 pub(crate) use learning::LearningArgs;
@@ -30,8 +32,8 @@ use std::error::Error;
 use std::str::FromStr;
 
 use anstyle::AnsiColor;
-use clap::Parser;
 use clap::builder::{PossibleValue, PossibleValuesParser, Styles, TypedValueParser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
 use crate::terminal;
@@ -81,4 +83,15 @@ Exit status: 0 all good, 1 some inputs failed, 2 wrong usage or no usable module
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line of this process; where there is something to say about it, that is said and
+    /// the process ends.
+    pub(crate) fn parse_or_exit() -> Cli {
+        let mut command = without_empty_variables(Cli::command());
+        let matches = command.try_get_matches_from_mut(std::env::args_os());
+        let parsed = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+        parsed.unwrap_or_else(|error| environment::named(error, &command).exit())
+    }
 }

@@ -36,7 +36,7 @@ pub(crate) struct RunArgs {
     /// Use this many threads [default: one for each core]
     ///
     /// Results never depend on the number of threads.
-    #[arg(long, value_name = "N", env = "MOBILENET_THREADS", hide_env_values = true)]
+    #[arg(long, value_name = "N", env = "MOBILENET_THREADS", hide_env_values = true, value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// Use this instruction set [default: the best one of this processor]
@@ -53,6 +53,10 @@ pub(crate) struct RunArgs {
     /// as they are. Training is in float32.
     #[arg(long, value_name = "NAME", env = "MOBILENET_PRECISION", hide_env_values = true)]
     pub(crate) precision: Option<Precision>,
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "a whole number, at least 1")
 }
 
 /// The module to use.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use clap::{Args as _, FromArgMatches as _, Subcommand};
 
+use crate::args::without_empty_variables;
 use crate::failure::Outcome;
 
 macro_rules! commands {
@@ -26,6 +27,7 @@ macro_rules! commands {
                 let name = arguments.get(1)?.to_str()?;
                 $(if name == stringify!($file).replace('_', "-") {
                     let flags = $file::$name::augment_args(clap::Command::new("mobilenet"));
+                    let flags = without_empty_variables(flags);
                     let matches = flags.try_get_matches_from(arguments.get(1..)?).ok()?;
                     return $file::$name::from_arg_matches(&matches).ok().map(Command::$name);
                 })*
