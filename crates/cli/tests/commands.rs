@@ -468,6 +468,39 @@ fn kernels_are_timed_and_the_pick_is_marked() {
 }
 
 #[test]
+fn kernels_of_a_multiplier_know_no_module_and_mark_what_tune_kept() {
+    let world = World::new();
+    for (flags, says) in [
+        (&["--multiplier", "0.5", "--module", "other.tar"][..], "instead of --module"),
+        (&["--size", "32", "-m", "other.tar"], "instead of --module"),
+        (&["--size", "32", "--precision", "int8"], "those of f32"),
+        (&["--size", "32", "--tags", "train"], "--tags"),
+    ] {
+        let ran = world.run(&[&["kernels", "--seconds", "0"], flags].concat());
+        assert_eq!(ran.status, 2, "{flags:?}");
+        assert!(ran.stderr.contains(says), "{flags:?}: {}", ran.stderr);
+    }
+
+    let family = ["kernels", "--seconds", "0", "--size", "32", "--json"];
+    let answer = json(&world.run(&family));
+    assert_eq!(world.run(&["tune", "--seconds", "0"]).status, 0);
+    let kept = std::fs::read_dir(world.path("cache/tuning")).unwrap().next().unwrap().unwrap();
+    let isa = answer["isa"].as_str().unwrap();
+    let names = answer["layers"].as_array().unwrap().iter().map(|l| l["layer"].as_str().unwrap());
+    let lines = names.filter(|name| name.starts_with("separable"));
+    let lines: String = lines.map(|name| format!("{isa} {name}\t- 1\n")).collect();
+    std::fs::write(kept.path(), lines).unwrap();
+    let answer = json(&world.run(&family));
+    let kernels = answer["layers"].as_array().unwrap().iter().flat_map(|layer| {
+        let separable = layer["layer"].as_str().unwrap().starts_with("separable");
+        layer["kernels"].as_array().unwrap().iter().filter(move |_| separable)
+    });
+    let picked: Vec<_> = kernels.filter(|kernel| kernel["picked"] == true).collect();
+    assert!(picked.len() > 5, "{answer}");
+    assert!(picked.iter().all(|kernel| kernel["strip_rows"] == 1), "{picked:?}");
+}
+
+#[test]
 fn variables_stand_in_for_flags_and_errors_name_them() {
     let world = World::new();
     let with = |variable: &str, value: &str, flags: &[&str]| {

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use mobilenet_engine::{Isa, Plan, Tunable, Tuning};
-use mobilenet_kernels::{Choice, Pool, Trial, cpu_model, peak, trial};
+pub use mobilenet_engine::Tuning;
+use mobilenet_engine::{Isa, Plan, Tunable};
+use mobilenet_kernels::{Choice, Pool, Precision, Trial, cpu_model, peak, trial};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Module, Request};
@@ -74,7 +75,7 @@ pub struct Tuned {
 }
 
 /// The kernels of the convolutions of MobileNet V1 with `percent` of the channels, for images of
-/// `size` pixels, each measured for about `time`.
+/// `size` pixels, each measured for about `time`; `tuning` says which of them plans run.
 ///
 /// # Errors
 /// An instruction set this CPU lacks.
@@ -82,8 +83,9 @@ pub struct Tuned {
 /// ```
 /// use std::time::Duration;
 /// use mobilenet::Isa;
+/// use mobilenet::tuning::{Tuning, family_times};
 ///
-/// let times = mobilenet::tuning::family_times(Isa::detect(), (25, 32), Duration::ZERO)?;
+/// let times = family_times(Isa::detect(), (25, 32), &Tuning::default(), Duration::ZERO)?;
 /// assert!(times.layers[0].layer.starts_with("conv2d 32x32x3->8"));
 /// assert!(times.layers.iter().all(|layer| layer.kernels.iter().any(|kernel| kernel.picked)));
 /// # Ok::<(), mobilenet::Error>(())
@@ -91,20 +93,21 @@ pub struct Tuned {
 pub fn family_times(
     isa: Isa,
     (percent, size): (usize, usize),
+    tuning: &Tuning,
     time: Duration,
 ) -> Result<KernelTimes> {
     let layers = mobilenet_kernels::family::layers(percent, size, 1001);
     let ops: Vec<Tunable> = layers.iter().filter_map(|layer| layer.tunable()).collect();
-    measure_all(isa, &ops, &Tuning::default(), time)
+    measure_all(isa, &ops, tuning, time)
 }
 
 impl Module {
     /// The kernels of the convolutions that `request` runs, each measured for about `time`.
     ///
     /// # Errors
-    /// As [`Module::runner`].
+    /// As [`Module::runner`]; [`ErrorKind::Input`] where there is nothing to choose, as in 8 bits.
     pub fn kernel_times(&self, request: &Request, time: Duration) -> Result<KernelTimes> {
-        let ops = convolutions(&self.plan(request)?.0);
+        let ops = convolutions(&self.plan(request)?.0, self.precision())?;
         let tuning = self.tuning().unwrap_or_default();
         measure_all(self.isa(), &ops, &tuning, time)
     }
@@ -113,11 +116,11 @@ impl Module {
     /// and chooses the quickest. The choices are given back, not yet kept: see [`TuningFile`].
     ///
     /// # Errors
-    /// As [`Module::runner`].
+    /// As [`Module::kernel_times`].
     pub fn tune(&self, request: &Request, time: Duration) -> Result<Tuned> {
         let (isa, mut tuning) = (self.isa(), Tuning::default());
         let plan = self.compile_with(request, None)?;
-        let ops = convolutions(&plan);
+        let ops = convolutions(&plan, self.precision())?;
         let (mut best, mut layers) = (0.0f64, Vec::new());
         for (op, count) in shapes(&ops) {
             let (times, choice) = choose(isa, &op, time)?;
@@ -175,9 +178,21 @@ impl Module {
     }
 }
 
-/// The convolutions of a plan, in order.
-fn convolutions(plan: &Plan) -> Vec<Tunable> {
-    plan.summary().steps.iter().filter_map(|step| step.tunable).collect()
+/// The convolutions of a plan whose kernels are a choice, in order; that there are none is an error.
+fn convolutions(plan: &Plan, precision: Precision) -> Result<Vec<Tunable>> {
+    let steps = plan.summary().steps;
+    let ops: Vec<Tunable> = steps.iter().filter_map(|step| step.tunable).collect();
+    if !ops.is_empty() {
+        return Ok(ops);
+    }
+    let reason = if steps.iter().any(|step| step.on_bytes) {
+        "the network runs in 8 bits, for which each instruction set has one kernel".to_owned()
+    } else if precision == Precision::F32 {
+        "the network has no convolutions".to_owned()
+    } else {
+        format!("the network runs in {precision}, and only kernels of f32 are chosen among")
+    };
+    Err(Error::new(ErrorKind::Input, format!("there is nothing to choose: {reason}")))
 }
 
 /// Each shape once, and how often it is there.
@@ -195,7 +210,10 @@ fn shapes(ops: &[Tunable]) -> Vec<(Tunable, usize)> {
 fn measure_all(isa: Isa, ops: &[Tunable], tuning: &Tuning, time: Duration) -> Result<KernelTimes> {
     let (mut best, mut layers) = (0.0f64, Vec::new());
     for (op, count) in shapes(ops) {
-        let picked = tuning.choice(isa, &op);
+        let kept = tuning.choice(isa, &op);
+        // As in plans: a choice kept by another build that does not fit is as good as none.
+        let fits = Trial::new(isa, &op, kept, 1).is_ok();
+        let picked = if fits { kept } else { Choice::default() };
         let mut choices = vec![picked];
         choices.extend(op.kernels(isa));
         layers.push((op, count, measure(isa, &op, &choices, 0, time)?));

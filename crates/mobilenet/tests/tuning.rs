@@ -6,8 +6,9 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use mobilenet::tuning::TuningFile;
-use mobilenet::{Module, Request, Tensor};
+use mobilenet::quantize::{QuantizeOptions, quantize};
+use mobilenet::tuning::{TuningFile, family_times};
+use mobilenet::{ErrorKind, Isa, Module, Precision, Request, Tensor};
 use mobilenet_kernels::{Choice, Tuning};
 
 fn load(path: &Path, cache: &Path, threads: usize, tuned: bool) -> Module {
@@ -89,8 +90,54 @@ fn tuning_measures_every_layer_and_is_kept() {
         unfit.set(module.isa(), &op, Choice::of("depthwise_f32_4x8__portable"));
     }
     std::fs::write(file.path(), unfit.to_string()).unwrap();
-    assert_eq!(kernels(&load(&path, &cache, 1, true)), kernels(&load(&path, &cache, 1, false)));
+    let misled = load(&path, &cache, 1, true);
+    assert_eq!(kernels(&misled), kernels(&load(&path, &cache, 1, false)));
+    let times = misled.kernel_times(&request(), Duration::ZERO).unwrap();
+    assert_eq!(times.layers.len(), tuned.times.layers.len());
     file.remove().unwrap();
     let times = module.kernel_times(&request(), Duration::ZERO).unwrap();
     assert_eq!(times.layers.len(), tuned.times.layers.len());
+}
+
+#[test]
+fn the_family_marks_what_was_kept() {
+    let isa = Isa::detect();
+    let picked = |tuning: &Tuning| {
+        let times = family_times(isa, (25, 32), tuning, Duration::ZERO).unwrap();
+        let layer =
+            times.layers.into_iter().find(|layer| layer.layer.starts_with("separable 16x16"));
+        layer.unwrap().kernels.into_iter().find(|kernel| kernel.picked).unwrap()
+    };
+    let ops = mobilenet_kernels::family::layers(25, 32, 1001);
+    let mut tuning = Tuning::default();
+    for op in ops.iter().filter_map(|layer| layer.tunable()) {
+        tuning.set(isa, &op, Choice { kernel: None, rows: Some(3) });
+    }
+    assert_eq!(picked(&Tuning::default()).strip_rows, None);
+    assert_eq!(picked(&tuning).strip_rows, Some(3));
+}
+
+/// Before, it was a table without a line and a peak of 0.
+#[test]
+fn where_there_is_nothing_to_choose_that_is_said() {
+    let floats = support::lively_module();
+    let images = (0..4).map(|seed| Tensor::new([1, 32, 32, 3], support::pixels(32 * 32 * 3, seed)));
+    let images = images.map(|image| Ok(image.unwrap()));
+    let bytes = quantize(&floats, images, &QuantizeOptions::default()).unwrap();
+    let bytes = bytes.to_module(&floats, &Module::options()).unwrap();
+    let mut modules = vec![(bytes, "8 bits")];
+    if Precision::Bf16.is_available(Isa::detect()) {
+        let path =
+            support::save("halves.tar", &support::archive_of(&support::tiny_network(), None));
+        let options = Module::options().precision(Precision::Bf16);
+        modules.push((options.load(path.to_str().unwrap()).unwrap(), "bf16"));
+    }
+    for (module, why) in modules {
+        let times = module.kernel_times(&request(), Duration::ZERO).unwrap_err();
+        let tuned = module.tune(&request(), Duration::ZERO).unwrap_err();
+        for error in [times, tuned] {
+            assert_eq!(error.kind(), ErrorKind::Input);
+            assert!(error.to_string().contains(&format!("the network runs in {why}")), "{error}");
+        }
+    }
 }

@@ -7,6 +7,11 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, Error};
 
+/// The value of a variable, unless it is empty or no text.
+pub(super) fn value(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// `command` without those variables of its flags that are empty.
 pub(crate) fn without_empty_variables(command: Command) -> Command {
     let is_empty = |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|v| v.is_empty());

@@ -8,10 +8,13 @@ use mobilenet::evaluation::LabelledImages;
 use mobilenet::quantize::{Candidate, carries_ranges, choose, eight_bits, is_of_8_bits};
 use mobilenet::{Classifier, Isa, Module, ModuleOptions, Normalization};
 
-use super::{LabelFileArgs, PixelArgs, Precision, one_of};
+use super::{LabelFileArgs, PixelArgs, Precision, environment, one_of};
 use crate::failure::Failure;
 use crate::progress::Download;
 use crate::terminal;
+
+/// The variable that stands in for `--module`.
+const MODULE: &str = "MOBILENET_MODULE";
 
 /// Photos that decide the ranges of 8 bits, at most.
 const CALIBRATION_IMAGES: usize = 100;
@@ -65,7 +68,7 @@ fn threads(text: &str) -> Result<NonZeroUsize, &'static str> {
 pub(crate) struct ModelArgs {
     /// The module: a URL, a folder, a .tar.gz, or a model file [default: embedded:default, compiled
     /// in: 200 everyday things and animals]
-    #[arg(short, long, value_name = "HANDLE", env = "MOBILENET_MODULE", hide_env_values = true)]
+    #[arg(short, long, value_name = "HANDLE", env = MODULE, hide_env_values = true)]
     pub(crate) module: Option<String>,
 
     /// What the network inside wants subtracted from pixels of 0 to 255: one number, or red,green,blue
@@ -128,6 +131,11 @@ impl ModelArgs {
     /// The handle asked for, or the default one.
     pub(crate) fn handle(&self) -> &str {
         self.module.as_deref().unwrap_or(mobilenet::DEFAULT_HANDLE)
+    }
+
+    /// Whether `--module` names a module, and not only its variable.
+    pub(crate) fn names_module(&self) -> bool {
+        self.module.is_some() && self.module != environment::value(MODULE)
     }
 
     /// The library's options with these flags applied.

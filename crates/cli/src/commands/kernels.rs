@@ -5,11 +5,11 @@ use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use clap::Args;
-use mobilenet::tuning::{self, KernelTimes};
+use mobilenet::tuning::{self, KernelTimes, TuningFile};
 use mobilenet::{Isa, Request};
 use serde::Serialize;
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, Precision};
 use crate::failure::{Failure, Outcome, Status};
 use crate::terminal::{FAINT, GOOD, HEADING, Paint};
 
@@ -21,6 +21,9 @@ Examples:
 
 One thread; quiet the machine first. `mobilenet tune` lets plans run the quickest.";
 
+/// Flags that say something of a module, where there is none.
+const OF_MODULES: [&str; 5] = ["mean", "std", "tags", "moving_averages", "calibration"];
+
 /// Time each kernel on each layer
 ///
 /// For each shape of layer of a network: the kernels that fit, their least times, and the share of
@@ -29,11 +32,11 @@ One thread; quiet the machine first. `mobilenet tune` lets plans run the quickes
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Kernels {
     /// Instead of the module: MobileNet V1 with this share of the channels
-    #[arg(long, value_name = "M", value_parser = multiplier)]
+    #[arg(long, value_name = "M", value_parser = multiplier, conflicts_with_all = OF_MODULES)]
     multiplier: Option<f64>,
 
     /// Instead of the module: MobileNet V1 for images of this many pixels a side
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(32..=1024))]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(32..=1024), conflicts_with_all = OF_MODULES)]
     size: Option<u16>,
 
     /// Measure each layer for so long
@@ -64,9 +67,12 @@ impl Kernels {
                 module.kernel_times(&Request::new(module.first_signature()?), time)?
             }
             (multiplier, size) => {
+                self.refuse_module()?;
                 let percent = (multiplier.unwrap_or(0.25) * 100.0).round() as usize;
                 let isa = self.model.run.isa.unwrap_or_else(Isa::detect);
-                tuning::family_times(isa, (percent, size.unwrap_or(192).into()), time)?
+                let hub = self.model.hub.options().hub()?;
+                let kept = TuningFile::of_this_cpu(hub.cache_dir()).load();
+                tuning::family_times(isa, (percent, size.unwrap_or(192).into()), &kept, time)?
             }
         };
         let mut out = BufWriter::new(io::stdout().lock());
@@ -78,6 +84,19 @@ impl Kernels {
         }
         out.flush()?;
         Ok(Status::Good)
+    }
+
+    /// --multiplier and --size stand instead of a module: one that is named is a contradiction, and
+    /// so is a precision that kernels are not chosen in.
+    fn refuse_module(&self) -> Result<(), Failure> {
+        if self.model.names_module() {
+            return Err(Failure::new("--multiplier and --size stand instead of --module: give either"));
+        }
+        match self.model.run.precision {
+            None | Some(Precision::Floats(mobilenet::Precision::F32)) => Ok(()),
+            Some(_) => Err(Failure::new("the kernels of --multiplier and --size are those of f32")
+                .hint("leave out --precision, and unset MOBILENET_PRECISION")),
+        }
     }
 }
 
