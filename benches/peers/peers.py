@@ -107,12 +107,12 @@ class Worker:
 class Ours:
     """`mobilenet bench`, started anew for each turn, and `mobilenet embed` for the outputs."""
 
-    name, note = "mobilenet", ""
+    note = ""
 
-    def __init__(self, setup, job: Job, options) -> None:
+    def __init__(self, setup, job: Job, options, isa: str | None = None) -> None:
         self.job, self.program, self.seconds = job, setup.mobilenet, options.seconds
-        self.isa = ["--isa", options.isa] if options.isa else []
-        self.name = f"mobilenet ({options.isa})" if options.isa else "mobilenet"
+        isa = isa or options.isa
+        self.isa = ["--isa", isa] if isa else []
         self.version = self._run("--version").split()[-1]
 
     def outputs(self) -> np.ndarray:

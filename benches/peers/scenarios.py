@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import platform
 import statistics
 import subprocess
 import time
@@ -16,22 +17,55 @@ HERE = pathlib.Path(__file__).resolve().parent
 LOGITS_TOLERANCE = 2e-5
 # Photos that the agreement in 8 bits is counted on; each runtime rounds in its own way.
 INT8_PHOTOS = 10
+# Where processors have AVX-512, the instruction set that most of them have beside it.
+HALF_AS_WIDE = "avx2" if platform.machine().lower() in ("x86_64", "amd64") else ""
 # Photos whose label may differ from the majority's: decoders and resizers differ by design here.
 LABELS_TOLERANCE = 0.1
 
 
-def inference(multiplier: str, size: int, batch: int, threads: int):
-    """One forward pass with inputs and outputs in memory."""
+def ours(options) -> str:
+    """The name of our row: that of the instruction set it is forced to, if it is."""
+    return f"mobilenet {options.isa}" if options.isa else "mobilenet"
+
+
+def inference(multiplier: str, size: int, batch: int, threads: int, also: str = ""):
+    """One forward pass with inputs and outputs in memory; ours is there a second time, forced to the
+    instruction set `also`, if one is named."""
 
     def scenario(setup, options) -> Found:
         unit, signed = setup.images(size, batch)
         job = Job(setup.model(multiplier, size), threads, unit, signed)
         title = f"MobileNet V1 {multiplier}/{size}, batch {batch}, {threads} thread{'s'[: threads > 1]}"
         entries = [(peer.name, lambda peer=peer: Worker(peer, setup, job)) for peer in chosen(PEERS, options)]
-        entries.insert(0, ("mobilenet", lambda: Ours(setup, job, options)))
+        entries.insert(0, (ours(options), lambda: Ours(setup, job, options)))
+        if also and not options.isa:
+            entries.insert(1, (f"mobilenet {also}", lambda: Ours(setup, job, options, isa=also)))
         return compare(title, "call", batch, entries, agree_on_logits, options)
 
     return scenario
+
+
+def scaling(setup, options) -> Found:
+    """Ours on one thread and on two, in turn; the ratios of a row are what the two threads bring."""
+    entries, pairs = [], []
+    for batch in (1, 32):
+        images = setup.images(192, batch)
+        names = [f"batch {batch}, {threads} thread{'s'[: threads > 1]}" for threads in (1, 2)]
+        pairs.append((batch, names))
+        for threads, name in enumerate(names, 1):
+            job = Job(setup.model("0.25", 192), threads, *images)
+            entries.append((name, lambda job=job: Ours(setup, job, options)))
+
+    def agree(rows: list, workers: dict) -> None:
+        for _, names in pairs:
+            agree_on_logits([row for row in rows if row.name in names], workers, tolerance=0)
+
+    found = compare(f"{ours(options)} on one thread and two, 0.25/192", "call", 1, entries, agree, options)
+    for batch, names in pairs:
+        for row in found.rows:
+            if row.name in names:
+                row.images, row.against = batch, names[-1]
+    return found
 
 
 def int8(setup, options) -> Found:
@@ -45,12 +79,12 @@ def int8(setup, options) -> Found:
         return Job(folder, 1, *setup.images(192, batch), module=folder / "model.tflite")
 
     def entries(batch: int) -> list:
-        made = [("mobilenet", lambda: Ours(setup, job(batch), options))]
+        made = [(ours(options), lambda: Ours(setup, job(batch), options))]
         return made + [(peer.name, lambda peer=peer: Worker(peer, setup, job(batch))) for peer in chosen(PEERS_INT8, options)]
 
     floats = Job(setup.model("0.25", 192), 1, *setup.images(192, 1))
     agree = lambda rows, workers: agree_on_classes(rows, entries(INT8_PHOTOS))
-    timed = [*entries(1), ("mobilenet f32", lambda: Ours(setup, floats, options))]
+    timed = [*entries(1), (f"{ours(options)} f32", lambda: Ours(setup, floats, options))]
     return compare(title, "call", 1, timed, agree, options)
 
 
@@ -61,7 +95,7 @@ def files(setup, options) -> Found:
     if not job.photos:
         return Found(title, "folder", 1, [Row("all", problem="needs the reference photos")])
     entries = [(peer.name, lambda peer=peer: Worker(peer, setup, job)) for peer in chosen(PIPELINES, options)]
-    entries.insert(0, ("mobilenet", lambda: OursFromFiles(setup, job, options)))
+    entries.insert(0, (ours(options), lambda: OursFromFiles(setup, job, options)))
     count = len(list(job.photos.iterdir()))
     return compare(title, "folder", count, entries, agree_on_labels, options)
 
@@ -69,9 +103,10 @@ def files(setup, options) -> Found:
 def cold_start(setup, options) -> Found:
     """From exec to the printed label of one photo; each turn is a fresh process."""
     model, photo = setup.model("0.25", 192), setup.shared / "images" / "koala.jpg"
-    ours = [setup.mobilenet, "classify", photo, "--module", model / "module", "--offline", "--top", "1"]
+    forced = ["--isa", options.isa] if options.isa else []
+    classify = [setup.mobilenet, "classify", photo, "--module", model / "module", "--offline", "--top", "1"]
     commands = {
-        "mobilenet": ours,
+        ours(options): [*classify, *forced],
         "tract": [setup.rust / "tract_classify", model / "model.onnx", setup.labels, photo],
         "LiteRT (Python)": [setup.python, HERE / "workers/litert_classify.py", model / "model.tflite", setup.labels, photo],
     }
@@ -82,11 +117,11 @@ def cold_start(setup, options) -> Found:
                 turn(rows[name], [launch(command)], keep=round_ > 0)
             except (OSError, RuntimeError) as error:
                 rows[name].problem = str(error)
-    return Found("Cold start: exec to printed label, 0.25/192", "start", 1, list(rows.values()))
+    return Found("Cold start: exec to printed label, 0.25/192", "start", 1, list(rows.values()), ours(options))
 
 
 SCENARIOS = {
-    "025_192": inference("0.25", 192, batch=1, threads=1),
+    "025_192": inference("0.25", 192, batch=1, threads=1, also=HALF_AS_WIDE),
     "025_128": inference("0.25", 128, batch=1, threads=1),
     "050_160": inference("0.5", 160, batch=1, threads=1),
     "075_192": inference("0.75", 192, batch=1, threads=1),
@@ -94,6 +129,7 @@ SCENARIOS = {
     "single_2_threads": inference("0.25", 192, batch=1, threads=2),
     "batch_1_thread": inference("0.25", 192, batch=32, threads=1),
     "batch_2_threads": inference("0.25", 192, batch=32, threads=2),
+    "scaling": scaling,
     "int8": int8,
     "files": files,
     "cold_start": cold_start,
@@ -120,7 +156,7 @@ def compare(title: str, unit: str, images: int, entries: list, agree, options) -
             turn(row, workers[row.name].turn())
     for worker in workers.values():
         worker.close()
-    return Found(title, unit, images, rows)
+    return Found(title, unit, images, rows, ours(options))
 
 
 def turn(row, times, keep: bool = True) -> None:
@@ -136,7 +172,7 @@ def turn(row, times, keep: bool = True) -> None:
         row.medians.append(statistics.median(times))
 
 
-def agree_on_logits(rows: list, workers: dict) -> None:
+def agree_on_logits(rows: list, workers: dict, tolerance: float = LOGITS_TOLERANCE) -> None:
     """All against TensorFlow where it takes part, against the first that runs otherwise."""
     outputs = gather(rows, workers)
     if not outputs:
@@ -145,7 +181,7 @@ def agree_on_logits(rows: list, workers: dict) -> None:
     for row in rows:
         if row.name in outputs:
             row.difference = float(np.abs(outputs[row.name] - reference).max())
-            if not row.difference <= LOGITS_TOLERANCE * np.abs(reference).max():
+            if not row.difference <= tolerance * np.abs(reference).max():
                 row.problem = f"logits differ by {row.difference:.1e}"
 
 
