@@ -853,7 +853,7 @@ fn keeps_its_accuracy(shared: &Path, floats: &Module, small: &Quantized, name: &
         let same = floats.iter().zip(&small).filter(|(a, b)| a == b).count();
         println!("{name}, {way}: top 1 {was} % -> {is} %, as in floats on {same} of 200 photos");
         assert!(is >= was - points, "{name}, {way}: {was} % -> {is} %");
-        // It is 176 to 185; with biases that are not moved, 156.
+        // It is 178 to 186; with biases that are not moved, 156.
         assert!(same >= 165, "{name}, {way}: {same}");
     }
 }

@@ -68,8 +68,8 @@ fn gradients_of_the_training_graph_are_as_near_to_float64_as_tensorflows() {
 }
 
 /// The slope by the pixels of the first image, which reaches the loss through the statistics of the
-/// batch as well. Of this there are TensorFlow's float32 numbers alone: the tolerance is what they
-/// are off from float64 for the worst variable.
+/// batch as well. Of this there are TensorFlow's float32 numbers alone, from which ours are 0.6 % off:
+/// the tolerance leaves room for gates that fall the other way.
 #[test]
 fn the_gradient_of_the_first_image_agrees_with_tensorflows() {
     let (Some(golden), Some(module)) = (Golden::open("train"), module()) else { return };
@@ -91,7 +91,7 @@ fn the_gradient_of_the_first_image_agrees_with_tensorflows() {
     let want = golden.reals("grad_images_first");
     let gap = relative(&got[0].as_f32().unwrap()[..want.len()], &want);
     println!("gradient of the first image: {gap:.1e} relative L2 to TensorFlow's float32");
-    assert!(gap < 5.2e-2, "{gap:.1e}");
+    assert!(gap < 2e-2, "{gap:.1e}");
 }
 
 /// Batch norm out of small ops, as TensorFlow ran it: without dropout, which the module has.
