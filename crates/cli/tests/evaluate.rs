@@ -7,7 +7,7 @@ mod support;
 use mobilenet_formats::tfrecord::RecordWriter;
 use mobilenet_formats::tfrecord::example::Example;
 use serde_json::Value;
-use support::{LABELS, Ran, World, bmp, npy, read_npy};
+use support::{LABELS, Ran, World, bmp, read_npy};
 
 /// Photos of two classes, in folders, with what `classify` takes each for.
 fn data(world: &World) -> Vec<(String, usize)> {
@@ -387,10 +387,12 @@ fn precisions_of_8_bits_are_calibrated_on_photos() {
     assert_eq!(numbers["n"], 12);
 
     // Photos that decide ranges are cropped as those that are to be answered.
-    world.write("x.npy", &npy(2, |i| (i % 97) as f32 / 96.0));
+    let pixels = (0..128 * 128 * 3).map(|i| (i % 97) as f32 / 96.0).collect::<Vec<f32>>();
+    let images = mobilenet::Tensor::new([1, 128, 128, 3], pixels).unwrap();
+    world.write("x.npy", &mobilenet::npy::write(&images).unwrap());
     let vectors = |crop: &str| {
-        let ran = world
-            .run(&[&["embed", "x.npy", "--out", "x.out.npy", "--crop", crop], &eight[..]].concat());
+        let embed = ["embed", "x.npy", "--out", "x.out.npy", "--crop", crop];
+        let ran = world.run(&[&embed, &eight[..], &["--module", "embedded:default"]].concat());
         assert_eq!(ran.status, 0, "{}", ran.stderr);
         read_npy(&world.path("x.out.npy"))
     };

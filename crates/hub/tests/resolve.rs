@@ -141,7 +141,7 @@ fn a_url_of_a_model_file_is_downloaded_once_and_then_found_in_the_cache() {
         let first = folder.hub().resolve(&handle).unwrap();
         let ending = name.rsplit('.').next().unwrap();
         let called = format!("model.{ending}");
-        assert_eq!(first.paths(), [called.clone()]);
+        assert_eq!(first.paths(), [called.as_str()]);
         assert_eq!(first.read(&called).unwrap().unwrap(), content);
         assert_eq!(first.path(), Some(folder.0.join(handle.cache_key()).as_path()));
         // Signed URLs bear no other query.

@@ -36,6 +36,16 @@ enum Pixels {
     Bytes(Vec<u8>),
 }
 
+impl Pixels {
+    /// So many values, or all there are.
+    fn first(&self, count: usize) -> Elements<'_> {
+        match self {
+            Pixels::Floats(floats) => Elements::F32(&floats[..count.min(floats.len())]),
+            Pixels::Bytes(bytes) => Elements::U8(&bytes[..count.min(bytes.len())]),
+        }
+    }
+}
+
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
@@ -112,11 +122,7 @@ impl Runner {
     /// # Errors
     /// None for a runner that was made without one, unless memory runs out.
     pub fn run(&mut self) -> Result<()> {
-        let elements = match &self.input {
-            Pixels::Floats(floats) => Elements::F32(floats),
-            Pixels::Bytes(bytes) => Elements::U8(bytes),
-        };
-        let view = TensorView { shape: &self.shape, elements };
+        let view = TensorView { shape: &self.shape, elements: self.input.first(usize::MAX) };
         Ok(self.session.run(&[view])?)
     }
 
@@ -142,14 +148,14 @@ impl Runner {
         let plan = Arc::clone(self.session.plan());
         let [images, rest @ ..] = self.shape;
         if images == 1 || !plan.runs_any_batch() {
-            let input = TensorView { shape: &self.shape, elements: Elements::F32(&self.input) };
+            let input = TensorView { shape: &self.shape, elements: self.input.first(usize::MAX) };
             let measured = (images, self.threads);
             return profile(&plan, &mut self.session, input, measured, runs);
         }
         let [height, width, channels] = rest;
-        let first = self.input.get(..height * width * channels).unwrap_or_default();
+        let first = self.input.first(height * width * channels);
         let shape = [1, height, width, channels];
-        let input = TensorView { shape: &shape, elements: Elements::F32(first) };
+        let input = TensorView { shape: &shape, elements: first };
         let mut session = Session::new(Arc::clone(&plan), Arc::new(Pool::single()));
         profile(&plan, &mut session, input, (1, 1), runs)
     }

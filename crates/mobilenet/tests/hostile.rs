@@ -224,7 +224,8 @@ fn pools_of_zero_in_tflite() {
             operator.builtin_options = options.into();
         })
     };
-    let changes: [(fn(&mut Pool2DOptions), &str); 4] = [
+    type Change = fn(&mut Pool2DOptions);
+    let changes: [(Change, &str); 4] = [
         (|options| options.stride_h = 0, "stride"),
         (|options| options.stride_w = -1, "stride"),
         (|options| options.filter_height = 0, "ksize"),

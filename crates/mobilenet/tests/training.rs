@@ -13,7 +13,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use mobilenet::builder::{MobilenetV1, VariableSpec};
+use mobilenet::builder::MobilenetV1;
 use mobilenet::quantize::{QuantizeOptions, carries_ranges, quantize};
 use mobilenet::training::{
     Checkpoint, Distillation, Event, FineTuneOptions, Job, Mode, QuantizationAwareOptions, Range,
@@ -342,25 +342,6 @@ fn tuning(root: &Path, name: &str, mode: Mode) -> FineTuneOptions {
     }
 }
 
-/// A module whose activations neither vanish nor explode, for three classes.
-fn lively_module() -> Module {
-    let network = MobilenetV1 { classes: Some(3), ..MobilenetV1::new(0.25, [32, 32]) };
-    let value = |spec: &VariableSpec| {
-        let value = spec.initial_tensor(7)?;
-        let inputs: usize = match (spec.name.ends_with("weights"), spec.shape.as_slice()) {
-            (true, &[height, width, _, 1]) => height * width,
-            (true, &[height, width, inner, _]) => height * width * inner,
-            _ => return Ok(value),
-        };
-        let gain = (2.0 / inputs as f32).sqrt() / 0.09;
-        let values: Vec<f32> = value.as_f32().unwrap().iter().map(|value| value * gain).collect();
-        Tensor::new(spec.shape.clone(), values)
-    };
-    let mut module = network.module(value).unwrap();
-    module.saved_model_mut().set_file("assets/labels.txt", "a\nb\nc\n");
-    Module::options().threads(2).load_files(module.to_files().unwrap(), None).unwrap()
-}
-
 /// A MobileNet V1 in files that hold no variables, with batch norm folded in, and what it wants to see;
 /// what is no such network says why.
 #[test]
@@ -380,7 +361,7 @@ fn files_of_constants_are_fine_tuned() {
         ("tflite", "m.tflite", None),
         ("safetensors", "m.safetensors", Some(unit)),
     ] {
-        let files = lively_module().export(format.parse().unwrap(), name).unwrap();
+        let files = support::lively_module().export(format.parse().unwrap(), name).unwrap();
         let path = scratch.0.join(name);
         fs::write(&path, files.get(name).unwrap()).unwrap();
         let options = Module::options().threads(2);
@@ -403,7 +384,7 @@ fn files_of_constants_are_fine_tuned() {
         assert_eq!(tuned.own_labels().unwrap().unwrap().len(), 3);
     }
     let graph = {
-        let files = lively_module().export("frozen".parse().unwrap(), "x").unwrap();
+        let files = support::lively_module().export("frozen".parse().unwrap(), "x").unwrap();
         let mut graph = GraphDef::decode(files.get("x").unwrap()).unwrap();
         let relu = graph.node.iter_mut().find(|node| node.op == "Relu6").unwrap();
         relu.op = "Relu".to_owned();
