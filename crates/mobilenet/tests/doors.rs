@@ -704,7 +704,8 @@ fn graphs_that_normalise_in_their_own_way() {
     let inverse = DEVIATION.map(|deviation| 1.0 / deviation);
     let negative = MEAN.map(|mean| -mean);
     type Steps<'a> = &'a [(&'a str, &'a [f32])];
-    let cases: [(Steps<'_>, &dyn Fn(usize, f64) -> f64); 9] = [
+    type Seen<'a> = &'a dyn Fn(usize, f64) -> f64;
+    let cases: [(Steps<'_>, Seen<'_>); 9] = [
         (&[("Mul", &[2.0]), ("Sub", &[1.0])], &signed),
         (&[("Mul", &[1.0 / 127.5]), ("Sub", &[1.0])], &signed),
         (&[("constant Mul", &[1.0 / 127.5]), ("AddV2", &[-1.0])], &signed),
