@@ -1,12 +1,14 @@
 //! Whether files can be a whole SavedModel: the graph, and every shard of the variables.
 //!
 //! Judged by names and sizes, and where the graph is not called as usual by its first bytes. What the
-//! files mean is read by `mobilenet-formats`; models of other formats are judged by who reads them.
+//! files mean is read by `mobilenet-formats`; models of other formats are judged by who reads them, and
+//! on their way into the cache by whether there is one at all.
 
 use std::path::Path;
 
 use mobilenet_formats::FileSource as _;
 use mobilenet_formats::tensorflow::begins_saved_model;
+use mobilenet_formats::{Limits, ModelKind};
 
 use crate::module::{ModuleDir, ModuleFile};
 use crate::{Error, ErrorKind, Result};
@@ -36,6 +38,37 @@ pub(crate) fn check(module: &ModuleDir, message: &str, root: Option<&Path>) -> R
     })
 }
 
+/// As [`check`], and refuses files that hold no model of any kind: what is to be in the cache.
+pub(crate) fn check_cached(
+    module: &ModuleDir,
+    message: &str,
+    root: Option<&Path>,
+    limits: &Limits,
+) -> Result<()> {
+    check(module, message, root)?;
+    let files = module.files();
+    let is_graph = |file: &ModuleFile| GRAPHS.contains(&file.path.as_str());
+    if files
+        .iter()
+        .any(|file| is_graph(file) || is_of_saved_model(file) || is_model(module, file, limits))
+    {
+        return Ok(());
+    }
+    let names: Vec<NameAndSize<'_>> =
+        files.iter().map(|file| (file.path.as_str(), file.size)).collect();
+    let message = format!("{message}: no model at its root; there is {}", some_names(&names));
+    Err(Error::new(ErrorKind::Incomplete, message))
+}
+
+/// Whether a file at the root is a model, or the note that names a checkpoint.
+fn is_model(module: &ModuleDir, file: &ModuleFile, limits: &Limits) -> bool {
+    if file.path.contains('/') || file.size > limits.file_bytes {
+        return false;
+    }
+    let read = || module.read(&file.path).ok().flatten();
+    file.path == "checkpoint" || read().is_some_and(|bytes| ModelKind::of(&bytes).is_some())
+}
+
 fn is_of_saved_model(file: &ModuleFile) -> bool {
     let path = file.path.as_str();
     path.rsplit('/').next() == Some(GRAPHS[0])
@@ -63,10 +96,10 @@ fn graph(module: &ModuleDir, files: &[ModuleFile]) -> Option<String> {
 }
 
 /// A file of a module: its path with `/` between the parts, and its size.
-pub(crate) type NameAndSize<'a> = (&'a str, u64);
+type NameAndSize<'a> = (&'a str, u64);
 
 /// Says what a module of these files lacks; `None` when nothing.
-pub(crate) fn lack(files: &[NameAndSize<'_>]) -> Option<String> {
+fn lack(files: &[NameAndSize<'_>]) -> Option<String> {
     lack_of_graph(files).or_else(|| lack_of_variables(files))
 }
 

@@ -53,12 +53,17 @@ impl Promised {
         }
     }
 
+    /// Whether there is nothing to hold.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Promised::default()
+    }
+
     /// Reads the file at `path` and compares.
     ///
     /// # Errors
     /// [`ErrorKind::Checksum`] when a promise does not hold.
     pub(crate) fn hold(&self, path: &Path, from: &str) -> Result<()> {
-        if *self == Promised::default() {
+        if self.is_empty() {
             return Ok(());
         }
         let (md5, crc32c) = sums(path)?;

@@ -28,6 +28,8 @@ pub(crate) struct Archive {
     pub(crate) url: String,
     /// Whether part of it is of an earlier attempt.
     pub(crate) resumed: bool,
+    /// Whether the server said where it ends, by a length, chunks or a checksum: else it may be cut off.
+    pub(crate) ends: bool,
 }
 
 /// Downloads `source`, going on where an earlier attempt or process was interrupted.
@@ -78,10 +80,12 @@ fn attempt(
     let (answer, body) = client.get(&get, options)?;
     let target = target(&answer, &partial, &url, resume, options)?;
     let resumed = target.start > 0;
+    let sized = target.total.is_some() || answer.length().is_some() || answer.is_chunked();
     let bytes = target.copy(&answer, body, &partial, options)?;
     let promised = Promised::by(&answer.headers, resumed);
     promised.hold(&partial.path(), &url).map_err(|error| broken_promise(&partial, error))?;
-    Ok(Archive { path: partial.path(), bytes, url: answer.url.to_string(), resumed })
+    let ends = sized || !promised.is_empty();
+    Ok(Archive { path: partial.path(), bytes, url: answer.url.to_string(), resumed, ends })
 }
 
 /// Where the body of `answer` belongs, by its status.

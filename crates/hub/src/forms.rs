@@ -25,7 +25,7 @@ impl From<Url> for Source {
 pub(crate) type Form = fn(&Url, &HubOptions) -> Result<Source, &'static str>;
 
 /// Endings of the URLs of files, which no hub is asked for. What a file is its content tells.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     ".tar.gz",
     ".tgz",
     ".tar",
@@ -40,6 +40,7 @@ const FILES: [&str; 14] = [
     ".ckpt",
     ".index",
     ".json",
+    ".zip",
 ];
 
 fn ending(url: &Url) -> Option<&'static str> {

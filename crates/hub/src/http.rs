@@ -188,6 +188,12 @@ impl Answer {
         self.header("content-length")?.trim().parse().ok()
     }
 
+    /// Whether the body comes in chunks, the last of which says that it is.
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.header("transfer-encoding")
+            .is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked"))
+    }
+
     /// First byte and total length of a partial answer: `bytes 100-199/200`.
     pub(crate) fn content_range(&self) -> Option<(u64, Option<u64>)> {
         let (range, total) =

@@ -19,6 +19,12 @@ use crate::module::{ModuleDir, ModuleFile};
 use crate::store::record;
 use crate::{Error, ErrorKind, Handle, Result, complete};
 
+/// How a gzip begins.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// How a zip begins.
+const ZIP: &[u8] = b"PK\x03\x04";
+
 /// What is to be installed and where it came from.
 pub(crate) struct Package<'a> {
     pub(crate) handle: &'a str,
@@ -28,6 +34,8 @@ pub(crate) struct Package<'a> {
     pub(crate) file: &'a Path,
     /// What a model file is called in the cache.
     pub(crate) called: &'a str,
+    /// Whether the server said where the file ends.
+    pub(crate) ends: bool,
 }
 
 /// Puts the files of an archive, or a model file, in the place of what is in the cache.
@@ -53,10 +61,17 @@ pub(crate) fn install(
 fn whole(root: &Path, package: &Package<'_>, limits: &Limits) -> Result<Manifest> {
     remove(root).at(root, "remove it")?;
     fs::create_dir_all(root).at(root, "make it")?;
-    let records = match archive::detect(&head(package.file)?) {
+    let head = head(package.file)?;
+    let records = match archive::detect(&head) {
         true => unpacked(root, package.file, limits)?,
         false => vec![alone(root, package, limits)?],
     };
+    // The end of a gzip holds its own length and checksum; nothing else tells of what was cut off.
+    if !package.ends && !head.starts_with(GZIP) {
+        let message = "may be cut off: the server sent no length, no chunks and no checksum";
+        let hint = "download it with another program, and give its path or the URL of a .tar.gz";
+        return Err(Error::new(ErrorKind::Server, message).hint(hint));
+    }
     Ok(Manifest::new(package.handle, package.source, records))
 }
 
@@ -68,7 +83,7 @@ fn unpacked(root: &Path, archive: &Path, limits: &Limits) -> Result<Vec<Record>>
     let file = |file: &Record| ModuleFile { path: file.path.clone(), size: file.size };
     let files = records.iter().map(file).collect();
     let module = ModuleDir::folder(Handle::from_path(root), root.to_owned(), files);
-    complete::check(&module, "the archive does not hold a whole module", None)?;
+    complete::check_cached(&module, "the archive does not hold a whole module", None, limits)?;
     folders.iter().for_each(|folder| sync_folder(folder));
     Ok(records)
 }
@@ -93,6 +108,12 @@ fn alone(root: &Path, package: &Package<'_>, limits: &Limits) -> Result<Record> 
 fn refuse_part(bytes: &[u8], name: &str) -> Result<()> {
     let part = match ModelKind::of(bytes) {
         None if bytes.is_empty() => return Err(Error::new(ErrorKind::Archive, "an empty file")),
+        // Those of Keras and NumPy have a kind.
+        None if bytes.starts_with(ZIP) => {
+            let message = "a zip archive that is no model by itself";
+            let hint = "download and unpack it, and give the path of the model in it";
+            return Err(Error::new(ErrorKind::Archive, message).hint(hint));
+        }
         None => {
             let text: String = String::from_utf8_lossy(bytes).chars().take(40).collect();
             let message = format!("neither an archive nor a model file: starts with {text:?}");

@@ -99,14 +99,16 @@ pub(crate) fn file(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    // A SavedModel is all of its folder.
+    // A SavedModel is all of its folder; one of another name, its own file and the usual others.
     let usual = name == "saved_model.pb";
     if usual || begins_saved_model(&head) {
-        let files = list(folder, DEPTH, |path| fs::metadata(path), &hub.options().limits)?;
-        let (handle, folder_path) = (handle.clone(), folder.to_owned());
-        let module = match usual {
-            true => ModuleDir::folder(handle, folder_path, files),
-            false => ModuleDir::file(handle, folder_path, files, name.to_owned()),
+        let limits = &hub.options().limits;
+        let (handle, root) = (handle.clone(), folder.to_owned());
+        let module = if usual {
+            let files = list(folder, DEPTH, |path| fs::metadata(path), limits)?;
+            ModuleDir::folder(handle, root, files)
+        } else {
+            ModuleDir::file(handle, root, renamed(folder, name, limits)?, name.to_owned())
         };
         let message = format!("{}: not a whole module", folder.display());
         return complete::check(&module, &message, Some(folder)).map(|()| Outcome::Found(module));
@@ -114,6 +116,26 @@ pub(crate) fn file(hub: &Hub, handle: &Handle) -> Result<Outcome> {
     let files = family(folder, name, &hub.options().limits)?;
     let module = ModuleDir::file(handle.clone(), folder.to_owned(), files, name.to_owned());
     Ok(Outcome::Found(module))
+}
+
+/// The file `name` of `folder`, a SavedModel's graph, and the other parts of a SavedModel there.
+fn renamed(folder: &Path, name: &str, limits: &Limits) -> Result<Vec<ModuleFile>> {
+    const MARK: &str = "tfhub_module.pb";
+    let mut walk = Walk { stat: |path| fs::metadata(path), limits, files: Vec::new() };
+    for path in [name, MARK].into_iter().take(if name == MARK { 1 } else { 2 }) {
+        if let Ok(metadata) = fs::metadata(folder.join(path))
+            && metadata.is_file()
+        {
+            walk.file(ModuleFile { path: path.to_owned(), size: metadata.len() }, folder)?;
+        }
+    }
+    for part in ["variables", "assets", "assets.extra"] {
+        let path = folder.join(part);
+        if path.is_dir() {
+            walk.folder(&path, &format!("{part}/"), DEPTH - 1)?;
+        }
+    }
+    Ok(walk.files)
 }
 
 /// The file `name` of `folder` and the files beside it that belong to it.

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mobilenet_formats::{FileSource, MemoryFiles, PIECE_BYTES};
@@ -49,6 +50,8 @@ struct Inner {
     files: Files,
     main: Option<String>,
     checksum: OnceLock<Checksum>,
+    /// Whether a file that is not listed was found by name.
+    beside: AtomicBool,
 }
 
 enum Files {
@@ -133,7 +136,8 @@ impl ModuleDir {
     }
 
     fn new(handle: Handle, files: Files, main: Option<String>) -> Self {
-        let inner = Inner { handle, files, main, checksum: OnceLock::new() };
+        let (checksum, beside) = (OnceLock::new(), AtomicBool::new(false));
+        let inner = Inner { handle, files, main, checksum, beside };
         ModuleDir { inner: Arc::new(inner), neighbours: false }
     }
 
@@ -162,7 +166,8 @@ impl ModuleDir {
         }
     }
 
-    /// All files, sorted by path.
+    /// All files, sorted by path. What a file names beside it by a name of its own, such as an ONNX file
+    /// its external weights, is not among them: see [`Self::uses_others`].
     pub fn files(&self) -> Vec<ModuleFile> {
         match &self.inner.files {
             Files::Folder { files, .. } => files.clone(),
@@ -178,7 +183,13 @@ impl ModuleDir {
         self.files().iter().map(|file| file.size).sum()
     }
 
-    /// The checksum of all files; known already for a cached module, computed by reading every
+    /// Whether a file that [`Self::files`] does not list was found so far, because one of them names it:
+    /// [`Self::size`] and [`Self::checksum`] are then without it.
+    pub fn uses_others(&self) -> bool {
+        self.inner.beside.load(Ordering::Relaxed)
+    }
+
+    /// The checksum of all [`Self::files`], and of nothing that they name beside them; known already for a cached module, computed by reading every
     /// file the first time it is asked for otherwise.
     ///
     /// # Errors
@@ -218,6 +229,7 @@ impl ModuleDir {
             Err(_) if self.neighbours && is_plain(path) => {
                 let path = root.join(path);
                 let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+                self.inner.beside.store(true, Ordering::Relaxed);
                 Some((path, metadata.len()))
             }
             Err(_) => None,

@@ -110,8 +110,13 @@ fn unpack(
     lock: &Lock,
 ) -> Result<Manifest> {
     hub.options().report(&Progress::Unpacking { bytes: archive.bytes });
-    let package =
-        Package { handle: handle.as_str(), source: &archive.url, file: &archive.path, called };
+    let package = Package {
+        handle: handle.as_str(),
+        source: &archive.url,
+        file: &archive.path,
+        called,
+        ends: archive.ends,
+    };
     let installed = install(layout, lock, &package, &hub.options().limits);
     if !installed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
         Partial::new(layout).discard()?;

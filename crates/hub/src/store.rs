@@ -93,9 +93,12 @@ fn adopt(layout: &Layout, handle: &str, limits: &Limits) -> Result<State> {
     if files.is_empty() {
         return Ok(State::Absent);
     }
-    let names: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size)).collect();
-    let fault = complete::lack(&names).or_else(|| fault(&folder, &files, limits));
-    if let Some(fault) = fault {
+    let module = ModuleDir::folder(Handle::from_path(&folder), folder.clone(), files.clone());
+    let message = format!("{} is damaged", folder.display());
+    if let Err(error) = complete::check_cached(&module, &message, Some(&folder), limits) {
+        return Ok(State::Damaged(error));
+    }
+    if let Some(fault) = fault(module, &files, limits) {
         return Ok(State::Damaged(damage(layout, &fault)));
     }
     let mut records = Vec::new();
@@ -109,12 +112,10 @@ fn adopt(layout: &Layout, handle: &str, limits: &Limits) -> Result<State> {
 
 /// What is wrong inside the files of a module that nobody has noted checksums of: the graph cannot
 /// be decoded, or a variable is not there or does not match its own checksum.
-fn fault(folder: &Path, files: &[ModuleFile], limits: &Limits) -> Option<String> {
+fn fault(module: ModuleDir, files: &[ModuleFile], limits: &Limits) -> Option<String> {
     if !files.iter().any(|file| file.path == "saved_model.pb") {
         return None;
     }
-    let name = Handle::from_path(folder);
-    let module = ModuleDir::folder(name, folder.to_owned(), files.to_vec());
     let read = || {
         let model = SavedModel::open(Arc::new(module), limits)?;
         model.meta_graphs().iter().try_for_each(|graph| graph.def().map(drop))?;

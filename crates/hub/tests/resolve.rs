@@ -85,10 +85,12 @@ fn a_single_file_brings_what_belongs_to_it() {
     fs::create_dir_all(folder.0.join("parts")).unwrap();
     fs::write(folder.0.join("parts/weights.bin"), "0123456789").unwrap();
     let beside = onnx.with_neighbours();
+    assert!(!onnx.uses_others());
     assert_eq!(beside.paths(), onnx.paths());
     assert_eq!(beside.read("notes.txt").unwrap().unwrap(), &b"notes.txt"[..]);
     assert_eq!(beside.read_range("parts/weights.bin", 3..5).unwrap().unwrap(), &b"34"[..]);
     assert_eq!(beside.len("parts/weights.bin").unwrap(), Some(10));
+    assert!(onnx.uses_others());
     let up = format!("../{}/notes.txt", folder.0.file_name().unwrap().to_str().unwrap());
     let absolute = folder.0.join("notes.txt");
     for path in [up.as_str(), absolute.to_str().unwrap(), "./../notes.txt", "parts", "none"] {
@@ -154,6 +156,11 @@ fn a_url_of_a_model_file_is_downloaded_once_and_then_found_in_the_cache() {
         let entry = folder.hub().cache().find(&handle).unwrap().unwrap();
         assert_eq!(entry.state, EntryState::Whole);
 
+        // Without its manifest it is judged anew.
+        fs::remove_file(folder.0.join(format!("{}.manifest.txt", handle.cache_key()))).unwrap();
+        let offline = HubOptions { offline: true, ..folder.options() };
+        assert!(Hub::new(offline).unwrap().resolve(&handle).is_ok(), "{name}");
+
         // What was changed is fetched again.
         fs::write(first.path().unwrap().join(&called), "x").unwrap();
         let repaired = folder.hub().resolve(&handle).unwrap();
@@ -178,6 +185,19 @@ fn an_archive_of_another_format_is_the_same_by_url_and_by_path() {
     let [local, fetched] = [local, handle(&server.url("/onnx.tar.gz"))]
         .map(|handle| hub.resolve(&handle).unwrap().checksum().unwrap());
     assert_eq!(local, fetched);
+}
+
+#[test]
+fn an_archive_without_a_model_is_not_installed() {
+    for (path, content) in [("README.md", &b"hello"[..]), ("below/m.onnx", MODELS[0].1)] {
+        let mut files = MemoryFiles::default();
+        files.insert(path, content);
+        let packed = write(&files, Compression::Gzip).unwrap();
+        let error = refused("/m.tar.gz", &packed, |options| options);
+        assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
+        let said = format!("no model at its root; there is `{path}`");
+        assert!(error.to_string().contains(&said), "{error}");
+    }
 }
 
 /// By URL; nothing is left of it.
@@ -212,6 +232,9 @@ fn part_of_a_model_by_url_says_what_to_give() {
     let error = refused("/m.onnx", b"not found, sorry", |options| options);
     assert_eq!(error.kind(), ErrorKind::Archive);
     assert!(error.to_string().contains("neither an archive nor a model file"), "{error}");
+    let error = refused("/m.zip", b"PK\x03\x04 and so on", |options| options);
+    assert_eq!(error.kind(), ErrorKind::Archive);
+    assert!(error.to_string().contains("download and unpack it"), "{error}");
     // A message that is cut off.
     let cut = &MODELS[0].1[..MODELS[0].1.len() - 1];
     assert_eq!(refused("/m.onnx", cut, |options| options).kind(), ErrorKind::Archive);
@@ -240,6 +263,9 @@ fn a_graph_of_another_name_still_wants_its_variables() {
     for handle in &handles {
         assert_eq!(folder.hub().resolve(handle).unwrap().paths().len(), 3);
     }
+    // What else lies around the file is none of it.
+    put("photos/1.jpg", b"");
+    assert_eq!(folder.hub().resolve(&handles[1]).unwrap().paths().len(), 3);
 }
 
 #[test]

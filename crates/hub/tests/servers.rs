@@ -73,6 +73,23 @@ fn an_archive_cut_off_without_a_length_is_noticed() {
 }
 
 #[test]
+fn a_model_file_of_which_nobody_says_where_it_ends_is_refused() {
+    let model = b"\x1c\0\0\0TFL3 and more";
+    let text = fails(bytes(raw("200 OK", &[], model)), ErrorKind::Server);
+    assert!(text.contains("may be cut off"), "{text}");
+    let chunks = [b"11\r\n", &model[..], b"\r\n0\r\n\r\n"].concat();
+    for answer in [
+        raw("200 OK", &[&promise(model)], model),
+        raw("200 OK", &["Transfer-Encoding: chunked"], &chunks),
+    ] {
+        let (folder, server) = (Folder::new(), Server::always(bytes(answer)));
+        assert_eq!(fetch(&folder, &server).unwrap().size(), model.len() as u64);
+    }
+    let (folder, server) = (Folder::new(), Server::always(bytes(raw("200 OK", &[], &archive(9)))));
+    assert_whole(&fetch(&folder, &server).unwrap(), 9);
+}
+
+#[test]
 fn an_interrupted_download_goes_on_where_it_was() {
     let whole = archive(PADDING);
     let server = Server::start(vec![cut(whole.clone(), 90_000), file(whole.clone())]);

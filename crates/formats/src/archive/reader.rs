@@ -108,11 +108,10 @@ pub fn detect(head: &[u8]) -> bool {
 
 /// Whether the archive is compressed, by its first bytes.
 fn is_gzip(head: &[u8]) -> Result<bool> {
-    let is_tar = || head.len() == HEAD_BYTES && tar::Header::from_byte_slice(head).cksum().is_ok();
     let zeros = || !head.is_empty() && head.iter().all(|&byte| byte == 0);
     match head {
         [0x1f, 0x8b, ..] => Ok(true),
-        _ if zeros() || is_tar() => Ok(false),
+        _ if zeros() || is_tar(head) => Ok(false),
         [] => Err(Error::new(ErrorKind::Truncated, "the archive is empty")),
         _ => {
             let text: String = String::from_utf8_lossy(head).chars().take(40).collect();
@@ -120,6 +119,24 @@ fn is_gzip(head: &[u8]) -> Result<bool> {
             Err(Error::new(ErrorKind::Malformed, message))
         }
     }
+}
+
+/// Whether `head` is a tar header: its bytes add up to the checksum in it. Old programs add them as
+/// signed numbers.
+fn is_tar(head: &[u8]) -> bool {
+    // Where the checksum is; spaces are added in its place.
+    const SUM: std::ops::Range<usize> = 148..156;
+    if head.len() != HEAD_BYTES {
+        return false;
+    }
+    let Ok(noted) = tar::Header::from_byte_slice(head).cksum() else { return false };
+    let (mut unsigned, mut signed) = (0, 0);
+    for (at, &byte) in head.iter().enumerate() {
+        let byte = if SUM.contains(&at) { b' ' } else { byte };
+        unsigned += i64::from(byte);
+        signed += i64::from(i8::from_ne_bytes([byte]));
+    }
+    [unsigned, signed].contains(&i64::from(noted))
 }
 
 struct Meter {

@@ -55,6 +55,23 @@ fn sample() -> MemoryFiles {
 }
 
 #[test]
+fn a_tar_is_known_by_its_checksum() {
+    let mut head = header(b"a", EntryType::Regular, 0);
+    assert!(detect(head.as_bytes()));
+    head.as_mut_bytes()[0] = b'b';
+    assert!(!detect(head.as_bytes()));
+    // A model file may have digits there.
+    let mut model = [7; 512];
+    model[148..150].copy_from_slice(b"3\0");
+    assert!(!detect(&model));
+    // As old programs add the bytes of names that are no ASCII.
+    let mut old = header(&[0xe9], EntryType::Regular, 0);
+    let unsigned = old.cksum().unwrap();
+    old.as_mut_bytes()[148..156].copy_from_slice(format!("{:06o}\0 ", unsigned - 256).as_bytes());
+    assert!(detect(old.as_bytes()));
+}
+
+#[test]
 fn files_and_folders_round_trip() {
     for compression in [Compression::None, Compression::Gzip] {
         let bytes = write(&sample(), compression).unwrap();

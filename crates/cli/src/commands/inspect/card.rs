@@ -37,6 +37,9 @@ pub(super) struct Card {
     signatures: Vec<Described>,
     #[serde(skip)]
     all: bool,
+    /// Whether files were read that are not counted: an ONNX file's external weights.
+    #[serde(skip)]
+    uses_others: bool,
 }
 
 #[derive(Serialize)]
@@ -125,6 +128,7 @@ impl Card {
             cost: Cost::of(module, signature)?,
             signatures: module.signatures().iter().map(Described::from).collect(),
             all,
+            uses_others: files.uses_others(),
         })
     }
 }
@@ -162,12 +166,13 @@ impl Show for Card {
 
 impl Card {
     fn rows(&self) -> Vec<(&'static str, String)> {
+        let without = if self.uses_others { ", without what it names beside it" } else { "" };
         let tags = |tags: &Vec<String>| format!("{{{}}}", tags.join(", "));
         let mut rows = vec![
             ("Module", self.handle.clone()),
             ("Format", self.format.to_owned()),
-            ("Files", format!("{}, {}", self.files, bytes(self.bytes))),
-            ("SHA-256", self.sha256.clone()),
+            ("Files", format!("{}, {}{without}", self.files, bytes(self.bytes))),
+            ("SHA-256", format!("{}{without}", self.sha256)),
             ("Tag sets", self.tag_sets.iter().map(tags).collect::<Vec<_>>().join("  ")),
         ];
         if let Some(path) = &self.path {
