@@ -134,7 +134,7 @@ const FORMATS: &[Format] = &[
     Format {
         kind: ModelKind::Keras,
         name: "Keras model",
-        endings: &[".h5", ".keras"],
+        endings: &[".h5", ".hdf5", ".keras"],
         read: keras::read,
     },
     Format { kind: ModelKind::Onnx, name: "ONNX model", endings: &[".onnx"], read: onnx::read },

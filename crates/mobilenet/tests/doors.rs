@@ -120,12 +120,19 @@ fn what_is_named_by_mistake_says_what_to_name() {
     let onnx = onnx.get("x").unwrap();
     std::fs::write(folder.join("cut.onnx"), &onnx[..onnx.len() / 2]).unwrap();
     std::fs::write(folder.join("model.zip"), b"PK\x03\x04 and so on").unwrap();
+    std::fs::write(folder.join("alone.ckpt.meta"), b"not read").unwrap();
+    std::fs::write(folder.join("page.hdf5"), b"not found").unwrap();
+    std::fs::write(folder.join("old.ckpt"), b"not read").unwrap();
+    std::fs::write(folder.join("old.ckpt.meta"), b"not read").unwrap();
     let whole = folder.join("x.ckpt");
     let whole = whole.to_str().unwrap();
     let part = format!("is a part of a checkpoint: name {whole} (or {whole}.index)");
     for (name, said) in [
         ("x.ckpt.meta", part.as_str()),
         ("x.ckpt.data-00000-of-00001", &part),
+        ("alone.ckpt.meta", "alone.ckpt.index is missing beside it"),
+        ("old.ckpt.meta", "old.ckpt.meta is a part of a checkpoint: name "),
+        ("page.hdf5", "page.hdf5 ends in .hdf5 but is no Keras model"),
         ("empty.onnx", "empty.onnx is empty"),
         ("cut.onnx", "cut.onnx ends in .onnx but is no ONNX model: it is damaged, cut off"),
         ("model.zip", "model.zip is a zip archive: unpack it"),

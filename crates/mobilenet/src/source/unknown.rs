@@ -34,12 +34,20 @@ pub(super) fn error(wanted: &Wanted<'_>) -> Error {
     Error::new(ErrorKind::Format, message)
 }
 
-/// The only model one folder down.
+/// The only model one folder down, of those that are quickly read.
 fn below(wanted: &Wanted<'_>) -> Option<String> {
+    const FILE_BYTES: u64 = 256 << 20;
+    let mut left: u64 = 1 << 30;
     let paths = wanted.files.paths();
     let nested = paths.iter().filter(|path| path.matches('/').count() == 1).take(CANDIDATES);
+    let small = |path: &&String| {
+        let len = wanted.files.len(path).ok().flatten();
+        let rest = len.filter(|&len| len <= FILE_BYTES).and_then(|len| left.checked_sub(len));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
     // What cannot be read is none.
-    let mut models = nested.filter_map(|path| recognise(wanted, path).ok().flatten());
+    let mut models = nested.filter(small).filter_map(|path| recognise(wanted, path).ok().flatten());
     match (models.next(), models.next()) {
         (Some((_, path, _)), None) => Some(path),
         _ => None,
@@ -52,11 +60,16 @@ fn hint(files: &ModuleDir, path: &str) -> Option<String> {
     if let Some(part) = part_of_checkpoint(path) {
         let whole = handle.strip_suffix(part).unwrap_or(handle);
         let prefix = path.strip_suffix(part).unwrap_or(path);
-        let index = match has(files, &format!("{prefix}.index")) {
-            true => format!(" (or {whole}.index)"),
-            false => String::new(),
+        // A checkpoint of version 1 is a file without an ending.
+        let beside = files.with_neighbours();
+        let name = if has(files, &format!("{prefix}.index")) {
+            format!("name {whole} (or {whole}.index)")
+        } else if has(&beside, prefix) {
+            format!("name {whole}")
+        } else {
+            format!("{whole}.index is missing beside it")
         };
-        return Some(format!("{handle} is a part of a checkpoint: name {whole}{index}"));
+        return Some(format!("{handle} is a part of a checkpoint: {name}"));
     }
     if matches!(files.len(path), Ok(Some(0))) {
         return Some(format!("{handle} is empty: fetch or make it again"));
