@@ -180,7 +180,11 @@ impl Convolution {
         }
         match self.padding.as_str() {
             "SAME" => Ok(()),
-            _ => unlike("padding", self.padding.clone(), "SAME".to_owned()),
+            _ => {
+                let wants =
+                    "SAME: use weights trained with SAME borders, such as slim's or Keras's";
+                unlike("padding", self.padding.clone(), wants.to_owned())
+            }
         }
     }
 

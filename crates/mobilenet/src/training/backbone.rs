@@ -40,7 +40,7 @@ impl Backbone {
         }
     }
 
-    /// `None` where variables are missing, or have other shapes.
+    /// `None` where variables are missing, or have other shapes, or borders are others.
     fn of_variables(module: &Module) -> Result<Option<Backbone>> {
         let known: BTreeMap<String, Vec<usize>> = module.variables().into_iter().collect();
         let Some(&[1, 1, _, width]) = known.get(LAST).map(Vec::as_slice) else { return Ok(None) };
@@ -55,6 +55,9 @@ impl Backbone {
                 return Ok(None);
             }
             values.insert(spec.name.clone(), module.variable(&spec.name)?);
+        }
+        if !has_same_borders(module)? {
+            return Ok(None);
         }
         let range = module.hub_module().map(network::normalization);
         let normalization = range.unwrap_or(Normalization::SIGNED);
@@ -83,6 +86,68 @@ impl Backbone {
     }
 }
 
+/// Whether every strided convolution has the borders that the network in training has. Others, a `Pad`
+/// before it or explicit ones, may be the same pixels: [`Slim`] finds out.
+fn has_same_borders(module: &Module) -> Result<bool> {
+    for (_, node) in module.graph()?.nodes() {
+        if !["Conv2D", "DepthwiseConv2dNative"].contains(&node.op_name.as_str()) {
+            continue;
+        }
+        let strided = node.attributes.ints("strides")?.iter().any(|&stride| stride > 1);
+        if strided && node.attributes.string("padding", "SAME")? != "SAME" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn is_of_classifier(name: &str) -> bool {
     name.contains("/Logits/")
+}
+
+#[cfg(test)]
+mod tests {
+    use mobilenet_formats::tensorflow::messages::{AttrValue, attr_value};
+    use mobilenet_formats::tensorflow::{HubModule, SavedModel};
+
+    use super::*;
+
+    /// All weights are 0.1; strided convolutions have these borders on every side, or `SAME`.
+    fn module(border: Option<i64>) -> Module {
+        let network = MobilenetV1::new(0.25, [32, 32]);
+        let mut graph = network.inference_graph();
+        let list = |ints: [i64; 8]| {
+            let list = attr_value::ListValue { i: ints.to_vec(), ..Default::default() };
+            attr_value::Value::List(Box::new(list))
+        };
+        let strided = |value: &AttrValue| matches!(&value.value, Some(attr_value::Value::List(list)) if list.i == [1, 2, 2, 1]);
+        for node in &mut graph.graph_def.as_mut().unwrap().node {
+            let Some(border) = border.filter(|_| node.attr.get("strides").is_some_and(strided))
+            else {
+                continue;
+            };
+            let explicit = attr_value::Value::S(b"EXPLICIT".to_vec());
+            let borders = list([0, 0, border, border, border, border, 0, 0]);
+            for (name, value) in [("padding", explicit), ("explicit_paddings", borders)] {
+                node.attr.insert(name.into(), AttrValue { value: Some(value) });
+            }
+        }
+        let mut model = SavedModel::default();
+        model.push_meta_graph(graph);
+        for spec in network.variables() {
+            let values = vec![0.1f32; spec.shape.iter().product()];
+            model.set_variable(spec.name, Tensor::new(spec.shape, values).unwrap());
+        }
+        let files = HubModule::new(model).to_files().unwrap();
+        Module::options().load_files(files, None).unwrap()
+    }
+
+    #[test]
+    fn weights_that_want_other_borders_are_refused() {
+        assert!(Backbone::of(&module(None)).is_ok());
+        let error = Backbone::of(&module(Some(1))).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Training);
+        let error = error.to_string();
+        assert!(error.contains("use weights trained with SAME borders"), "{error}");
+    }
 }
