@@ -15,7 +15,7 @@ use super::frozen;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::Module;
 use crate::signature::Port;
-use crate::source::safetensors::LABELS;
+use crate::source::safetensors::{IMAGE_SIZE, LABELS};
 
 /// The file's bytes.
 pub(super) fn model(module: &Module) -> Result<Vec<u8>> {
@@ -45,20 +45,17 @@ pub(super) fn model(module: &Module) -> Result<Vec<u8>> {
     writer.push("Identity", &[name], key, Vec::new());
     writer.out.input.push(described("images", images));
     writer.out.output.push(described(key, output));
-    let labels = module.own_labels()?;
+    let note = |key: &str, value| StringStringEntryProto { key: key.into(), value };
+    let labels = module.own_labels()?.map(|labels| note(LABELS, super::lines(&labels)));
+    let size = module.expected_image_size().ok();
+    let size = size.map(|(height, width)| note(IMAGE_SIZE, format!("{height}x{width}")));
     let model = ModelProto {
         ir_version: 8,
         producer_name: "mobilenet".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 13 }],
         graph: Some(writer.out),
-        metadata_props: labels
-            .map(|labels| StringStringEntryProto {
-                key: LABELS.into(),
-                value: super::lines(&labels),
-            })
-            .into_iter()
-            .collect(),
+        metadata_props: labels.into_iter().chain(size).collect(),
         ..ModelProto::default()
     };
     Ok(onnx::write(&model))

@@ -3,7 +3,8 @@
 //!
 //! ONNX keeps images as `[n, c, h, w]`, this engine as `[n, h, w, c]`. Nothing is transposed when it
 //! runs: a tensor whose file says NCHW is held as NHWC and marked so, and a `Transpose` between the
-//! two only changes the mark. Our own files hold the names of the classes in their metadata.
+//! two only changes the mark. Our own files hold the names of the classes and the usual size of
+//! images in their metadata.
 
 mod operators;
 mod sizes;
@@ -17,15 +18,17 @@ use mobilenet_formats::{DType, Tensor};
 use mobilenet_vision::Labels;
 
 use super::network::Network;
-use super::safetensors::LABELS;
+use super::safetensors::{IMAGE_SIZE, LABELS, image_size};
 use super::{Candidate, Source, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Reads the model; external data only from beside it.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let model = onnx::read(file.bytes, wanted.limits)?;
-    let labels = model.metadata_props.iter().find(|entry| entry.key == LABELS);
-    let labels = labels.map(|entry| Labels::parse(entry.value.as_bytes())).transpose()?;
+    let noted = |key| model.metadata_props.iter().find(|entry| entry.key == key);
+    let labels = noted(LABELS).map(|entry| Labels::parse(entry.value.as_bytes())).transpose()?;
+    let size = noted(IMAGE_SIZE).and_then(|entry| image_size(&entry.value));
+    let size = size.filter(|size| size.iter().all(|side| (1..=65536).contains(side)));
     let graph = model.graph.unwrap_or_default();
     let mut importer = Importer::default();
     for constant in &graph.initializer {
@@ -50,7 +53,9 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
         _ => None,
     };
     let network = Network::new(importer.graph.to_graph_def());
-    Network { images: Some(images), output, labels, ..network }.into_source(wanted)
+    let source = Network { images: Some(images), output, labels, ..network }.into_source(wanted)?;
+    // A graph for images of any size does not say the usual one.
+    Ok(Source { image_size: source.image_size.or(size.map(<(usize, usize)>::from)), ..source })
 }
 
 /// What an ONNX name stands for.

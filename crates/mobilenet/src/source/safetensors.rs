@@ -21,6 +21,12 @@ pub(crate) const IMAGE_DEVIATION: &str = "image_std";
 /// The key for the names of the classes, one in a line.
 pub(crate) const LABELS: &str = "labels";
 
+/// What [`IMAGE_SIZE`] says: `[height, width]`.
+pub(super) fn image_size(text: &str) -> Option<[usize; 2]> {
+    let (height, width) = text.split_once('x')?;
+    Some([height.parse().ok()?, width.parse().ok()?])
+}
+
 /// Reads every tensor.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let stored = SafeTensors::read(file.bytes, wanted.limits)?;
@@ -28,10 +34,7 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     for name in stored.names() {
         tensors.insert(name.to_owned(), stored.tensor(name)?);
     }
-    let image_size = stored.metadata().get(IMAGE_SIZE).and_then(|text| {
-        let (height, width) = text.split_once('x')?;
-        Some([height.parse().ok()?, width.parse().ok()?])
-    });
+    let image_size = stored.metadata().get(IMAGE_SIZE).and_then(|text| image_size(text));
     let about = About {
         image_size,
         normalization: normalization(stored.metadata())?,
