@@ -31,7 +31,7 @@ fn running_again_allocates_nothing() {
         let profiler = dhat::Profiler::builder().testing().build();
         // Often enough that every thread of the pool has had its first task, at which the standard
         // library sets up what it keeps for a thread.
-        for _ in 0..200 {
+        for _ in 0..2000 {
             session.run(&views).unwrap();
         }
         let before = dhat::HeapStats::get().total_blocks;

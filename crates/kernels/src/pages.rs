@@ -100,20 +100,4 @@ mod tests {
         floats.extend((0..3 << 20).map(|i| i as f32));
         assert!(floats.iter().enumerate().all(|(i, &x)| x == i as f32));
     }
-
-    /// The system says of each mapping whether large pages were asked for.
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[test]
-    fn the_heap_is_advised() {
-        prefer_large_pages();
-        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
-        let large = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
-        let heap = maps.split_once("[heap]").map(|(_, rest)| rest);
-        let flags = heap.and_then(|heap| heap.lines().find(|line| line.starts_with("VmFlags")));
-        match flags.filter(|_| large) {
-            // The heap's first mapping may be what was there before.
-            Some(_) => assert!(maps.lines().any(|x| x.starts_with("VmFlags") && x.contains(" hg"))),
-            None => println!("skipped: no large pages here"),
-        }
-    }
 }

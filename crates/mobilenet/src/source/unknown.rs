@@ -62,7 +62,7 @@ fn hint(files: &ModuleDir, path: &str) -> Option<String> {
         let prefix = path.strip_suffix(part).unwrap_or(path);
         // A checkpoint of version 1 is a file without an ending.
         let beside = files.with_neighbours();
-        let name = if has(files, &format!("{prefix}.index")) {
+        let name = if has(&beside, &format!("{prefix}.index")) {
             format!("name {whole} (or {whole}.index)")
         } else if has(&beside, prefix) {
             format!("name {whole}")
