@@ -1,15 +1,14 @@
 """What is compared: the list of scenarios, the agreement check, the rounds."""
 
 import json
-import os
 import pathlib
 import platform
 import statistics
 import subprocess
-import time
+import sys
 
 import numpy as np
-from peers import PEERS, PEERS_INT8, PIPELINES, Job, Ours, OursFromFiles, Peer, Worker, pin
+from peers import PEERS, PEERS_INT8, PIPELINES, Job, Ours, OursFromFiles, Peer, Worker
 from report import Found, Row
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -231,14 +230,9 @@ def chosen(peers: list[Peer], options) -> list[Peer]:
 
 def launch(command: list) -> tuple[float, int]:
     """Microseconds from exec to exit, and the peak of resident memory in KiB."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=lambda: pin(2)
-    )
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    elapsed = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode or not printed.strip():
-        raise RuntimeError(f"exit status {process.returncode}, printed {printed[:80]!r}")
-    return elapsed * 1e6, usage.ru_maxrss
+    command = [sys.executable, "-I", "-S", HERE / "launch.py", *command]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1][-300:])
+    microseconds, kib = done.stdout.split()
+    return float(microseconds), int(kib)
