@@ -155,13 +155,16 @@ fn a_frozen_graph_still_takes_bytes() {
 #[test]
 fn what_cannot_come_as_bytes_is_refused() {
     let graph = small();
-    let refused = |graph: &Graph, name: &str| {
-        let bytes = vec![(name.to_owned(), STEP)];
+    let refused_with = |graph: &Graph, bytes: &[(&str, f32)]| {
+        let bytes = bytes.iter().map(|&(name, factor)| (name.to_owned(), factor)).collect();
         let options = PlanOptions { bytes, ..PlanOptions::default() };
         let inputs = [("x", photos(None))];
         Plan::compile(graph, &none, &inputs, &["probabilities"], &options).unwrap_err().kind()
     };
+    let refused = |graph: &Graph, name: &str| refused_with(graph, &[(name, STEP)]);
     assert_eq!(refused(&graph, "slim"), ErrorKind::Input);
+    assert_eq!(refused_with(&graph, &[("x", STEP), ("x", 1.0)]), ErrorKind::Input, "twice");
+    assert_eq!(refused_with(&graph, &[("x", f32::NAN)]), ErrorKind::Input, "no number");
     assert_eq!(refused(&graph, "nowhere"), ErrorKind::NotFound);
     let mut casts = Graph::new();
     let unit = cast(&mut casts, "Mul", STEP);

@@ -60,7 +60,13 @@ impl Profile {
         let timed = |(step, time): (StepInfo, Duration)| StepTime {
             of_peak: match step.multiply_adds {
                 0 => 0.0,
-                work => work as f64 / time.as_secs_f64() / peaks.of(&step) / threads as f64,
+                // No step takes no time, but a clock may say so.
+                work => {
+                    work as f64
+                        / time.max(Duration::from_nanos(1)).as_secs_f64()
+                        / peaks.of(&step)
+                        / threads as f64
+                }
             },
             step,
             time,

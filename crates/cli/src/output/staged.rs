@@ -39,10 +39,13 @@ impl<'a> Staged<'a> {
 
     /// Where the output is until it has its place.
     pub(crate) fn path(&self) -> PathBuf {
-        self.temporary.path().join(self.name)
+        // As `out` leads there: the absolute path may be of folders whose names are no text.
+        let folder = self.temporary.path().file_name().unwrap_or_default();
+        beside(self.out).join(folder).join(self.name)
     }
 
-    /// Puts it in its place, over the files that are there.
+    /// Puts it in its place, over the files that are there, one after the other: where one cannot be
+    /// replaced, those before it are.
     pub(crate) fn place(self) -> Result<(), Failure> {
         let (from, to) = (self.temporary.path(), beside(self.out));
         let mut paths = self.paths.iter();

@@ -160,6 +160,12 @@ fn feed(graph: &Graph, inputs: &[(&str, Shape)], bytes: &[(String, f32)]) -> Res
             let name = crate::error::shorten(name);
             return Err(Error::input(format!("'{name}' is no input of float32 to give as bytes")));
         }
+        let twice = fed.bytes.iter().any(|(other, _)| *other == tensor);
+        if twice || !factor.is_finite() {
+            let name = crate::error::shorten(name);
+            let message = format!("'{name}' as bytes: one finite factor wanted, not {factor}");
+            return Err(Error::input(message));
+        }
         fed.bytes.push((tensor, *factor));
     }
     Ok(fed)
