@@ -2,8 +2,7 @@
 //! they lie; at the border (and for dilated kernels everywhere) patches are gathered first.
 
 mod bytes;
-#[cfg(target_arch = "x86_64")]
-pub(crate) mod pairs;
+pub(crate) mod first;
 pub(crate) mod reference;
 
 use crate::choice::Choice;
@@ -76,9 +75,8 @@ enum Method {
     /// A product that reads its rows from the image; only patches at the border are gathered.
     /// The affine map is in the weights, padding is what the map takes to zero.
     Direct { product: Pointwise, padding: f32 },
-    /// The first convolution of the smallest networks.
-    #[cfg(target_arch = "x86_64")]
-    Pairs(Box<pairs::Pairs>),
+    /// A kernel for first convolutions.
+    First(Box<first::First>),
 }
 
 impl Conv2d {
@@ -126,8 +124,7 @@ impl Conv2d {
     pub fn kernel(&self) -> &'static Kernel {
         match &self.method {
             Method::Product(product) | Method::Direct { product, .. } => product.kernel(),
-            #[cfg(target_arch = "x86_64")]
-            Method::Pairs(pairs) => pairs.kernel(),
+            Method::First(first) => first.kernel(),
         }
     }
 
@@ -187,8 +184,7 @@ impl Conv2d {
         match &self.method {
             Method::Product(_) if self.spec.is_product() => 0,
             Method::Product(_) | Method::Direct { .. } => self.output[1] * patch,
-            #[cfg(target_arch = "x86_64")]
-            Method::Pairs(_) => 0,
+            Method::First(_) => 0,
         }
     }
 
@@ -206,8 +202,7 @@ impl Conv2d {
             Method::Direct { product, padding } => {
                 self.direct(product, *padding, image, y, output, patches);
             }
-            #[cfg(target_arch = "x86_64")]
-            Method::Pairs(pairs) => pairs.row(image, y, output),
+            Method::First(first) => first.row(image, y, output),
         }
     }
 
@@ -344,11 +339,11 @@ impl Method {
             return Ok(Self::Product(product));
         }
         let folded = Folded::new(spec, affine, weights, bias);
-        #[cfg(target_arch = "x86_64")]
-        if let (true, Some(pairs)) =
-            (direct && (is_first || chosen.is_none()), pairs::Pairs::new(isa, spec, &folded))
+        if direct
+            && (is_first || chosen.is_none())
+            && let Some(first) = first::First::new(isa, spec, &folded, chosen)
         {
-            return Ok(Self::Pairs(Box::new(pairs)));
+            return Ok(Self::First(Box::new(first)));
         }
         let (weights, bias) = (&folded.weights, Some(&folded.bias[..]));
         let product = Pointwise::with_choice(isa, pointwise, weights, bias, choice)?;

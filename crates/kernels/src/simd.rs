@@ -23,6 +23,7 @@ pub(crate) use portable::Portable;
 pub(crate) use simd128::Simd128;
 
 use crate::isa::Isa;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 /// A computation to compile for an instruction set.
 pub(crate) trait Body {
@@ -108,6 +109,13 @@ pub(crate) fn opaque(pointer: *const f32) -> *const f32 {
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     pointer
+}
+
+/// Keeps loads where they are written: the compiler would do later ones early and, where a computation
+/// takes nearly all registers, run out of them.
+#[inline(always)]
+pub(crate) fn in_order() {
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// Whether the CPU has the instruction set.

@@ -3,7 +3,8 @@
 //! A new kernel is one file and one line here.
 
 #[cfg(target_arch = "x86_64")]
-use crate::conv2d::pairs::{self, PairsTask};
+use crate::conv2d::first::pairs;
+use crate::conv2d::first::{FirstTask, Pack, columns};
 use crate::depthwise::{DepthwiseTask, body as depthwise};
 use crate::error::{Error, Result};
 use crate::isa::Isa;
@@ -35,20 +36,19 @@ pub(crate) enum Function {
     Pointwise(fn(PointwiseTask<'_>)),
     /// Depthwise convolution of output rows.
     Depthwise(fn(DepthwiseTask<'_>)),
-    /// First convolution with two taps in a vector.
-    #[cfg(target_arch = "x86_64")]
-    Pairs(fn(PairsTask<'_>)),
+    /// First convolution of output pixels, and how its weights are packed.
+    First(fn(FirstTask<'_>), Pack),
 }
 
 macro_rules! kernels {
-    ($($(#[$only:meta])* $name:literal $op:ident $isa:ident $tile:tt $function:expr;)*) => {
+    ($($(#[$only:meta])* $name:literal $op:ident $isa:ident $tile:tt $($function:expr),+;)*) => {
         &[$(
             $(#[$only])*
             Kernel {
                 name: $name,
                 isa: Isa::$isa,
                 tile: $tile,
-                function: Function::$op($function),
+                function: Function::$op($($function),+),
             },
         )*]
     };
@@ -82,7 +82,18 @@ pub static KERNELS: &[Kernel] = kernels! {
     "depthwise_f32_4x8__portable" Depthwise Portable [4, 8] depthwise::entry::<Portable>;
 
     #[cfg(target_arch = "x86_64")]
-    "first_f32_8x8__avx512" Pairs Avx512 [8, 8] pairs::entry;
+    "first_f32_16x8__avx512" First Avx512 [16, 8] pairs::entry, pairs::pack;
+    #[cfg(target_arch = "x86_64")]
+    "first_f32_12x32__avx512" First Avx512 [12, 32] columns::entry::<Avx512, 12, 2>, columns::pack;
+    #[cfg(target_arch = "x86_64")]
+    "first_f32_24x16__avx512" First Avx512 [24, 16] columns::entry::<Avx512, 24, 1>, columns::pack;
+    #[cfg(target_arch = "x86_64")]
+    "first_f32_12x8__avx2" First Avx2 [12, 8] columns::entry::<Avx2, 12, 1>, columns::pack;
+    #[cfg(target_arch = "aarch64")]
+    "first_f32_12x8__neon" First Neon [12, 8] columns::entry::<Neon, 12, 2>, columns::pack;
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    "first_f32_4x8__simd128" First Simd128 [4, 8] columns::entry::<Simd128, 4, 2>, columns::pack;
+    "first_f32_4x8__portable" First Portable [4, 8] columns::entry::<Portable, 4, 1>, columns::pack;
 };
 
 /// The kernel called `name`, if this CPU can run it.
@@ -123,10 +134,12 @@ pub(crate) fn pick_depthwise(isa: Isa) -> Result<&'static Kernel> {
     first(isa, |kernel| matches!(kernel.function, Function::Depthwise(_)))
 }
 
-/// The kernel for a first convolution with few outputs.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn pick_pairs(isa: Isa) -> Result<&'static Kernel> {
-    first(isa, |kernel| matches!(kernel.function, Function::Pairs(_)))
+/// The kernels for a first convolution, those first that compute the fewest columns of padding.
+pub(crate) fn firsts(isa: Isa, outputs: usize) -> Vec<&'static Kernel> {
+    let is = |kernel: &&Kernel| kernel.isa == isa && kernel.first().is_some();
+    let mut kernels: Vec<_> = KERNELS.iter().filter(is).collect();
+    kernels.sort_by_key(|kernel| outputs.div_ceil(kernel.tile[1]) * kernel.tile[1]);
+    kernels
 }
 
 impl Kernel {
@@ -149,11 +162,10 @@ impl Kernel {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) fn pairs(&self) -> Result<fn(PairsTask<'_>)> {
+    pub(crate) fn first(&self) -> Option<(fn(FirstTask<'_>), Pack)> {
         match self.function {
-            Function::Pairs(function) => Ok(function),
-            _ => Err(Error::kernel(format!("{} is no first-convolution kernel", self.name))),
+            Function::First(function, pack) => Some((function, pack)),
+            _ => None,
         }
     }
 }
