@@ -96,18 +96,28 @@ def check(report, options, name: str, module: pathlib.Path, images: np.ndarray, 
         files = (out, scratch / "photo.npy", scratch / "probabilities.npy")
         ask("TFLite in MediaPipe", python, "mediapipe_check.py", *files, labels, PHOTO_TOLERANCE)
     check_half(report, options.mobilenet, name, convert, ask, (python, given, expected))
-    # It takes uint8 and float32, and no int8, which `mobilenet quantize` writes: Google's file, rewritten.
-    quant = options.shared / "formats/quant/mobilenet_v1_0_25_192_quant.tflite"
-    if out := convert("uint8.tflite", of=quant):
-        pixels, answers = scratch / "pixels.npy", scratch / "uint8.npy"
-        np.save(pixels, photo[None] * np.float32(1 / 255))
+    # MediaPipe takes uint8 and float32, and no int8: our own file, TensorFlow's of int8 and Google's of uint8, both
+    # rewritten.
+    small = options.shared / "formats"
+    files = {
+        "quantize": scratch / "int8/int8.tflite",
+        "int8": convert("from_int8.tflite", of=small / "mobilenet_v1_025_192/mobilenet_v1_0.25_192_int8.tflite"),
+        "uint8": convert("from_uint8.tflite", of=small / "quant/mobilenet_v1_0_25_192_quant.tflite"),
+    }
+    pixels = scratch / "pixels.npy"
+    np.save(pixels, photo[None] * np.float32(1 / 255))
+    for what, out in files.items():
+        if out is None or not out.exists():
+            continue
+        answers = scratch / f"{what}.npy"
         embed = [options.mobilenet, "embed", "--offline", "--module", out, "--signature", "image_classification"]
         done = run([*embed, "--output", "MobilenetV1/Predictions", pixels, "--out", answers])
         if done.returncode:
-            return report.check(f"{name}: photo in 8 bits", False, done.stderr.strip()[-300:])
+            report.check(f"{name}: photo in 8 bits, {what}", False, done.stderr.strip()[-300:])
+            continue
         np.save(answers, np.load(answers)[0])
-        files = (out, scratch / "photo.npy", answers)
-        ask("TFLite of uint8 in MediaPipe", python, "mediapipe_check.py", *files, labels, BYTES_TOLERANCE)
+        asked = (out, scratch / "photo.npy", answers)
+        ask(f"TFLite of 8 bits, {what}, in MediaPipe", python, "mediapipe_check.py", *asked, labels, BYTES_TOLERANCE)
 
 
 def check_tensors(report, name: str, convert, made: dict) -> None:

@@ -2,7 +2,7 @@
 
 IMAGES in [0, 1], ANSWERS what `mobilenet embed` gives for them with the same file: probabilities, or features.
 LiteRT's reference kernels must give the same bytes, of which there must be enough for that to say something;
-XNNPACK, its default, rounds in its own way and is only told.
+XNNPACK, its default, rounds in its own way and is only told. The file takes and gives uint8.
 """
 
 import sys
@@ -29,6 +29,8 @@ def steps_apart(resolver, model: str, images: np.ndarray, answers: np.ndarray) -
     interpreter.allocate_tensors()
     (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
     (scale, zero), (step, offset) = entry["quantization"], end["quantization"]
+    if {entry["dtype"], end["dtype"]} != {np.uint8}:
+        sys.exit(f"takes {entry['dtype'].__name__} and gives {end['dtype'].__name__}, not uint8")
     kind = np.iinfo(entry["dtype"])
     worst = 0
     for image, ours in zip(images, answers):

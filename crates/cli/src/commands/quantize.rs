@@ -33,7 +33,8 @@ both networks on all, or on those of --evaluate. A module that `mobilenet fine-t
 /// Make a network of 8 bits
 ///
 /// Weights are rounded with a scale for each output channel, activations to ranges that photos
-/// decide. The file is TFLite's, with labels and normalisation, for every program that reads it.
+/// decide. The file is TFLite's, with labels and normalisation, for every program that reads it; it
+/// takes and gives uint8.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Quantize {

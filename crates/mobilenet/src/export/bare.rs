@@ -95,7 +95,7 @@ fn softmax(graph: &mut Graph, logits: TensorId) -> Result<String> {
 
 impl Module {
     /// The module as a TFLite file, with metadata, normalisation and labels: of floats, or of 8 bits
-    /// if the module is.
+    /// if the module is, which takes and gives uint8.
     ///
     /// # Errors
     /// [`ErrorKind::Graph`] for nodes that TFLite has no operator for, by name and op, and for

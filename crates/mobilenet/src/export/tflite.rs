@@ -3,7 +3,9 @@
 //!
 //! The graph is one that [`mobilenet_engine::freeze`] gives, or one that a TFLite file gave. What it
 //! holds beyond TFLite's operators is an error that names node and op. The input of the file is what
-//! the network wants to see; the multiplication and subtraction in front of it become metadata.
+//! the network wants to see; the multiplication and subtraction in front of it become metadata. A
+//! network of int8 takes and gives uint8, through a `QUANTIZE` at either end: MediaPipe's image
+//! classifier takes no int8.
 
 mod metadata;
 mod nodes;
@@ -13,7 +15,7 @@ use std::collections::HashMap;
 use mobilenet_engine::{Graph, NodeId, TensorId};
 use mobilenet_formats::tflite::{
     self, BuiltinOperator, BuiltinOptions, DequantizeOptions, Model, Operator, OperatorCode,
-    QuantizationParameters, SignatureDef, SubGraph, Tensor, TensorMap, TensorType,
+    QuantizationParameters, QuantizeOptions, SignatureDef, SubGraph, Tensor, TensorMap, TensorType,
 };
 use mobilenet_formats::{self as formats, MemoryFiles};
 use mobilenet_vision::Labels;
@@ -64,7 +66,8 @@ pub fn write_tflite(graph: &Graph, options: &TfliteOptions<'_>) -> Result<Vec<u8
     if let Some(labels) = options.labels {
         files.insert(metadata::LABELS, super::lines(labels));
     }
-    let mut model = writer.finish(output);
+    let given = writer.given(output)?;
+    let mut model = writer.finish(given);
     model.set_metadata(&metadata)?;
     Ok(tflite::append_files(model.write()?, &files)?)
 }
@@ -117,10 +120,49 @@ impl<'a> Writer<'a> {
         writer.model.description = "mobilenet".into();
         writer.model.add_buffer(Default::default())?;
         let Feed { tensor, bytes, .. } = writer.feed.clone();
-        let input = writer.declare(tensor, "images", bytes.as_ref())?;
-        writer.made.insert(tensor, input);
-        writer.subgraph.inputs = vec![input];
+        let images = writer.images(tensor, bytes.as_ref())?;
+        writer.made.insert(tensor, images);
         Ok(writer)
+    }
+
+    /// Declares the input; gives the tensor that the network reads, which is another for int8: many
+    /// programs take bytes of uint8 alone, so a `QUANTIZE` moves these by 128.
+    fn images(&mut self, tensor: TensorId, bytes: Option<&Bytes>) -> Result<i32> {
+        const NAME: &str = "images";
+        let read = self.declare(tensor, NAME, bytes)?;
+        let mut input = read;
+        if let Some(given) = self.unsigned(read, NAME) {
+            if let Some(read) = self.subgraph.tensors.last_mut() {
+                read.name = format!("{NAME}/int8");
+            }
+            input = self.push(given)?;
+            let options = QuantizeOptions {}.into();
+            self.operator(BuiltinOperator::QUANTIZE, 2, vec![input], read, options)?;
+        }
+        self.subgraph.inputs = vec![input];
+        Ok(read)
+    }
+
+    /// What is given out for the tensor that the network computes: uint8 for int8, as images are.
+    fn given(&mut self, output: i32) -> Result<i32> {
+        let Some(computed) = self.at(output) else { return Ok(output) };
+        let Some(given) = self.unsigned(output, &format!("{}/uint8", computed.name)) else {
+            return Ok(output);
+        };
+        let given = self.push(given)?;
+        let options = QuantizeOptions {}.into();
+        self.operator(BuiltinOperator::QUANTIZE, 2, vec![output], given, options)?;
+        Ok(given)
+    }
+
+    /// A tensor of uint8 for the numbers of one of int8; `None` for those of other types.
+    fn unsigned(&self, index: i32, name: &str) -> Option<Tensor> {
+        let like = self.at(index).filter(|tensor| tensor.r#type == TensorType::INT8)?;
+        let mut tensor =
+            Tensor { r#type: TensorType::UINT8, name: name.to_owned(), ..like.clone() };
+        let zeros = tensor.quantization.iter_mut().flat_map(|steps| &mut steps.zero_point);
+        zeros.for_each(|zero| *zero += 128);
+        Some(tensor)
     }
 
     /// Adds a computed tensor with the shape that `like` has for one image.
@@ -135,6 +177,11 @@ impl<'a> Writer<'a> {
             ..Tensor::default()
         };
         self.push(tensor)
+    }
+
+    /// A tensor of the file.
+    fn at(&self, index: i32) -> Option<&Tensor> {
+        usize::try_from(index).ok().and_then(|index| self.subgraph.tensors.get(index))
     }
 
     fn push(&mut self, tensor: Tensor) -> Result<i32> {
@@ -173,8 +220,7 @@ impl<'a> Writer<'a> {
 
     /// Fails unless there is a label for each value of the output.
     fn check_labels(&self, output: i32) -> Result<()> {
-        let tensor = usize::try_from(output).ok().and_then(|i| self.subgraph.tensors.get(i));
-        let last = tensor.and_then(|tensor| tensor.shape.last().copied()).unwrap_or(0);
+        let last = self.at(output).and_then(|tensor| tensor.shape.last().copied()).unwrap_or(0);
         match self.options.labels {
             Some(labels) => Ok(labels.check_count(usize::try_from(last).unwrap_or(0))?),
             None => Ok(()),
@@ -218,12 +264,9 @@ impl<'a> Writer<'a> {
         if [BuiltinOperator::QUANTIZE, BuiltinOperator::DEQUANTIZE].contains(&operator) {
             return Ok(inputs);
         }
-        let at = |writer: &Self, index: i32| {
-            usize::try_from(index).ok().and_then(|i| writer.subgraph.tensors.get(i)).cloned()
-        };
-        let Some(to) = at(self, output) else { return Ok(inputs) };
+        let Some(to) = self.at(output).cloned() else { return Ok(inputs) };
         for input in &mut inputs {
-            let Some(from) = at(self, *input) else { continue };
+            let Some(from) = self.at(*input).cloned() else { continue };
             match (to.quantization.is_some(), from.quantization.is_some(), from.r#type) {
                 (false, true, TensorType::INT8 | TensorType::UINT8) => {
                     let name = format!("{}/floats", from.name);

@@ -68,7 +68,7 @@ impl Quantized {
         self.images
     }
 
-    /// As a TFLite file, with metadata, normalisation and labels.
+    /// As a TFLite file, with metadata, normalisation and labels. It takes and gives uint8.
     ///
     /// # Errors
     /// [`ErrorKind::Graph`] for nodes that TFLite has no operator for, by name and op.

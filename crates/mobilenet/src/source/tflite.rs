@@ -3,6 +3,7 @@
 
 mod graph;
 mod operators;
+mod shifts;
 
 use mobilenet_formats::tflite::{self, AssociatedFileType, Model, ModelMetadata};
 use mobilenet_formats::tflite::{ContentProperties, ProcessUnitOptions, TensorMetadata};
@@ -20,7 +21,8 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     let model = Model::read(file.bytes, wanted.limits)?;
     let about = About::read(&model, file.bytes, wanted.limits)?;
     let as_bytes = wanted.normalization.is_none();
-    let imported = Importer::new(&model, wanted.limits)?.run(as_bytes)?;
+    let stated = about.normalization.is_some();
+    let imported = Importer::new(&model, wanted.limits)?.run(as_bytes, stated)?;
     let mut network = Network::new(imported.graph.to_graph_def());
     network.images = Some(imported.images);
     network.range = imported.normalization.or(about.normalization);

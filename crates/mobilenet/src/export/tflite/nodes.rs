@@ -126,21 +126,20 @@ impl Feed {
         }
         let mean = [0, 1, 2].map(|c: usize| (-offset[c] / scale[c] * 255.0) as f32);
         let deviation = scale.map(|scale| (255.0 / scale) as f32);
-        let usual = bytes.as_ref().is_some_and(|bytes| bytes.r#type == TensorType::UINT8);
-        let normalization = if usual && scale == [255.0; 3] {
+        let normalization = match &bytes {
             // Pixels as they are: the scale says what the network makes of them.
-            bytes_as_numbers(bytes.as_ref())
-        } else {
-            Normalization::new(mean, deviation)?
+            Some(bytes) if scale == [255.0; 3] => bytes_as_numbers(bytes),
+            _ => Normalization::new(mean, deviation)?,
         };
         Ok(Self { tensor: at, normalization, bytes })
     }
 }
 
-fn bytes_as_numbers(bytes: Option<&Bytes>) -> Normalization {
-    let scale = bytes.and_then(|bytes| bytes.scales.first().copied()).unwrap_or(1.0);
-    let zero = bytes.and_then(|bytes| bytes.zero_points.first().copied()).unwrap_or(0) as f32;
-    let both = Normalization::from_slices(&[zero], &[1.0 / scale]);
+fn bytes_as_numbers(bytes: &Bytes) -> Normalization {
+    let scale = bytes.scales.first().copied().unwrap_or(1.0);
+    let least = if bytes.r#type == TensorType::INT8 { -128 } else { 0 };
+    let zero = bytes.zero_points.first().copied().unwrap_or(least) - least;
+    let both = Normalization::from_slices(&[zero as f32], &[1.0 / scale]);
     both.unwrap_or(Normalization::SIGNED)
 }
 
@@ -388,8 +387,7 @@ impl Writer<'_> {
         let pads = product.attributes.ints("explicit_paddings")?;
         let pads = pads.iter().map(|&pad| i32::try_from(pad).ok()).collect::<Option<Vec<i32>>>();
         let pads = pads.ok_or_else(wrong)?;
-        let like = usize::try_from(input).ok().and_then(|i| self.subgraph.tensors.get(i));
-        let mut padded = like.cloned().ok_or_else(wrong)?;
+        let mut padded = self.at(input).cloned().ok_or_else(wrong)?;
         if pads.len() != 2 * padded.shape.len() {
             return Err(unsupported(format!("`{}`: explicit_paddings {pads:?}", product.name)));
         }

@@ -10,7 +10,7 @@ use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::tflite::{Affine, Model, Operator, SubGraph, Tensor, TensorType};
 use mobilenet_formats::{self as formats, DType, Limits, TensorData};
 
-use super::operators;
+use super::{operators, shifts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use crate::source::network::free_name;
@@ -35,8 +35,8 @@ struct Value {
 }
 
 pub(super) struct Importer<'a> {
-    model: &'a Model,
-    subgraph: &'a SubGraph,
+    pub(super) model: &'a Model,
+    pub(super) subgraph: &'a SubGraph,
     limits: &'a Limits,
     pub(super) graph: Graph,
     values: HashMap<usize, Value>,
@@ -66,8 +66,9 @@ impl<'a> Importer<'a> {
         })
     }
 
-    /// `as_bytes`: an input of uint8 takes pixels as they are, whatever its scale says.
-    pub(super) fn run(mut self, as_bytes: bool) -> Result<Imported> {
+    /// `as_bytes`: an input of uint8 takes pixels as they are, whatever its scale says; `stated`: but
+    /// where only a `QUANTIZE` reads it, for the file says what its network of floats saw.
+    pub(super) fn run(mut self, as_bytes: bool, stated: bool) -> Result<Imported> {
         let (&[fed], &[given, ..]) =
             (self.subgraph.inputs.as_slice(), self.subgraph.outputs.as_slice())
         else {
@@ -75,12 +76,19 @@ impl<'a> Importer<'a> {
             let message = format!("{inputs} inputs and {outputs} outputs; one of images wanted");
             return Err(wrong(message));
         };
-        let (images, normalization) = self.images(fed, as_bytes)?;
+        let operators = &self.subgraph.operators;
+        let (entry, end) = (shifts::of_input(&self, fed), shifts::of_output(&self, given));
+        let as_bytes = as_bytes && !(stated && entry.is_some());
+        let read = entry.as_ref().map_or(fed, |shift| shift.to);
+        let (images, normalization) = self.images(fed, read, as_bytes)?;
         self.points.clear();
-        for (place, operator) in self.subgraph.operators.iter().enumerate() {
-            self.operator(place, operator)?;
+        let shifts = [&entry, &end].map(|shift| shift.as_ref().map(|shift| shift.place));
+        for (place, operator) in operators.iter().enumerate() {
+            if !shifts.contains(&Some(place)) {
+                self.operator(place, operator)?;
+            }
         }
-        let output = self.real(given)?;
+        let output = self.real(end.map_or(given, |shift| shift.from))?;
         let Self { graph, points, .. } = self;
         let name = |tensor: TensorId| graph.tensor_name(tensor);
         Ok(Imported {
@@ -364,9 +372,14 @@ impl<'a> Importer<'a> {
     // Images.
 
     /// The node that takes what the network wants to see, and how images become that if it is
-    /// known: bytes for uint8.
-    fn images(&mut self, index: i32, as_bytes: bool) -> Result<(String, Option<Normalization>)> {
-        let (tensor, shape) = (self.tensor(index)?, self.file_shape(index)?);
+    /// known: bytes for uint8. The file is fed `fed`; the network reads `index`.
+    fn images(
+        &mut self,
+        fed: i32,
+        index: i32,
+        as_bytes: bool,
+    ) -> Result<(String, Option<Normalization>)> {
+        let (tensor, shape) = (self.tensor(fed)?, self.file_shape(fed)?);
         let signature = &tensor.shape_signature;
         let &[batch, height, width, 3] = shape.as_slice() else {
             let message = format!("the input `{}` is {shape:?}, no colour images", tensor.name);
@@ -386,8 +399,10 @@ impl<'a> Importer<'a> {
         let images = self.node(&name, "Placeholder", attributes, &[])?;
         match (affine, tensor.r#type) {
             (Some(_), TensorType::UINT8) if as_bytes => {
-                let whole = Affine { scales: vec![1.0], zero_points: vec![0], axis: None };
-                let integers = self.quantize("images", images, Coding::UINT8, &whole)?;
+                let coding = self.coding(index)?;
+                let least = i32::try_from(coding.low).unwrap_or(0);
+                let whole = Affine { scales: vec![1.0], zero_points: vec![least], axis: None };
+                let integers = self.quantize("images", images, coding, &whole)?;
                 self.bind_integers(index, integers)?;
                 let pixels = Normalization::from_slices(&[0.0], &[1.0])?;
                 return Ok((name, Some(pixels)));
