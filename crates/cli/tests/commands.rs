@@ -118,6 +118,26 @@ fn nameless() -> World {
     world
 }
 
+/// A format without a place for labels takes none along, and that is said; one that has a place, does.
+#[test]
+fn labels_that_convert_leaves_out_are_told() {
+    let world = nameless();
+    let convert = |out: &str, more: &[&str]| {
+        let ran = world.run(&[&["convert", "nameless.tar", out, "--json"], more].concat());
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        let left_out = json(&ran)["labels_left_out"].as_u64().unwrap();
+        (left_out, ran.stderr.matches("has no place for the 7 labels of nameless.tar").count())
+    };
+    let labels = ["--labels", "names.txt"];
+    for out in ["x.ckpt", "x.npz", "x.pb"] {
+        assert_eq!(convert(out, &labels), (7, 1), "{out}");
+        assert_eq!(convert(out, &[]), (0, 0), "{out}");
+    }
+    for out in ["x.safetensors", "x.onnx", "x.tflite", "x.tar.gz"] {
+        assert_eq!(convert(out, &labels), (0, 0), "{out}");
+    }
+}
+
 #[test]
 fn files_with_labels_are_made_of_modules_without() {
     let world = nameless();

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::{ModelArgs, one_of};
 use crate::failure::{Failure, Outcome, Status};
 use crate::output::Staged;
+use crate::terminal;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +69,8 @@ struct Report {
     compared: &'static str,
     /// Samples whose likeliest class is the same.
     same_top1: usize,
+    /// Names of classes that the source has, and that the format has no place for.
+    labels_left_out: usize,
 }
 
 impl Convert {
@@ -84,7 +87,10 @@ impl Convert {
         let source = self.model.open_handle(&self.from)?;
         let files = source.export(format, name)?;
         let staged = Staged::write(&self.to, name, &files)?;
-        let compared = self.reload(&staged).and_then(|written| compare(&source, &written));
+        let compared = self.reload(&staged).and_then(|written| {
+            let labels_left_out = labels_left_out(&source, &written)?;
+            Ok(Report { labels_left_out, ..compare(&source, &written)? })
+        });
         let compared = compared.map_err(|failure| {
             failure.within(format_args!("{path} was not written, for it could not be loaded and compared"))
         })?;
@@ -96,6 +102,14 @@ impl Convert {
             bytes: files.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
             ..compared
         };
+        if report.labels_left_out > 0 {
+            let Report { labels_left_out, path, format, .. } = &report;
+            terminal::note(format_args!(
+                "note: {path} ({format}) has no place for the {labels_left_out} labels of {}: give them with \
+                 --labels where it is used",
+                self.from
+            ));
+        }
         self.print(&report)?;
         Ok(Status::Good)
     }
@@ -113,8 +127,8 @@ impl Convert {
             return Ok(());
         }
         let Report { path, format, samples, largest_difference, compared, same_top1, .. } = report;
-        let size = crate::terminal::bytes(report.bytes);
-        writeln!(out, "{} ({format}, {size})", crate::terminal::printable(path))?;
+        let size = terminal::bytes(report.bytes);
+        writeln!(out, "{} ({format}, {size})", terminal::printable(path))?;
         writeln!(out, "largest difference of {compared} on {samples} images: {largest_difference:.1e}")?;
         writeln!(out, "same top-1 on {same_top1} of {samples}")?;
         Ok(())
@@ -163,7 +177,14 @@ fn compare(source: &Module, written: &Module) -> Result<Report, Failure> {
             (true, false) => "logits",
         },
         same_top1: pairs().filter(|(a, b)| top(a) == top(b)).count(),
+        labels_left_out: 0,
     })
+}
+
+/// The number of labels that only the source has.
+fn labels_left_out(source: &Module, written: &Module) -> Result<usize, Failure> {
+    let own = source.own_labels()?.map_or(0, |labels| labels.len());
+    Ok(if written.own_labels()?.is_some() { 0 } else { own })
 }
 
 /// Smooth gradients with noise, values in [0, 1]: always the same.
