@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mobilenet_formats::archive::{self, Entry, archive_error, unpack};
-use mobilenet_formats::{Limits, ModelKind};
+use mobilenet_formats::{Limits, ModelKind, onnx};
 
 use crate::error::At;
 use crate::layout::{Layout, new_id, remove, sync_folder, write_whole};
@@ -98,14 +98,14 @@ fn alone(root: &Path, package: &Package<'_>, limits: &Limits) -> Result<Record> 
         let message = format!("more than the {most} bytes that a file of a model may have");
         return Err(Error::new(ErrorKind::Limit, message));
     }
-    refuse_part(&bytes, package.called)?;
+    refuse_part(&bytes, package.called, limits)?;
     write_file(&root.join(plain(package.called)?), &mut bytes.as_slice())?;
     sync_folder(root);
     record(root, package.called.to_owned())
 }
 
 /// Refuses what is no model, and what is one only with files beside it, which no URL brings along.
-fn refuse_part(bytes: &[u8], name: &str) -> Result<()> {
+fn refuse_part(bytes: &[u8], name: &str, limits: &Limits) -> Result<()> {
     let part = match ModelKind::of(bytes) {
         None if bytes.is_empty() => return Err(Error::new(ErrorKind::Archive, "an empty file")),
         // Those of Keras and NumPy have a kind.
@@ -124,10 +124,31 @@ fn refuse_part(bytes: &[u8], name: &str) -> Result<()> {
         Some(ModelKind::Checkpoint) if name.ends_with(".index") => {
             "the index of a checkpoint without its values"
         }
+        Some(ModelKind::Onnx) => return refuse_onnx_part(bytes, limits),
         Some(_) => return Ok(()),
     };
     let message = format!("{part}, which are files beside it");
     Err(Error::new(ErrorKind::Incomplete, message).hint("give the URL of an archive of its folder"))
+}
+
+/// Refuses an ONNX model that has values in files of their own. What is wrong with one that cannot be
+/// read, its reader says.
+fn refuse_onnx_part(bytes: &[u8], limits: &Limits) -> Result<()> {
+    let Ok(model) = onnx::read(bytes, limits) else { return Ok(()) };
+    let beside = model.external_files();
+    let Some(first) = beside.first() else { return Ok(()) };
+    let more = match beside.len() {
+        1 => String::new(),
+        files => format!(" and {} more", files - 1),
+    };
+    let name: String = first.chars().take(80).collect();
+    let message = format!(
+        "an ONNX model without its weights, which are in `{}`{more} beside it",
+        name.escape_debug()
+    );
+    let hint = "download all of it into one folder and give the model's path, or give the URL of an \
+                archive of its folder";
+    Err(Error::new(ErrorKind::Incomplete, message).hint(hint))
 }
 
 /// Writes one entry of an archive through to the disk, and notes it and its folder.

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use common::{Folder, Server, archive, assert_whole, file, module, redirect, status};
 use mobilenet_formats::archive::{Compression, write};
-use mobilenet_formats::{FileSource, Limits, MemoryFiles};
+use mobilenet_formats::onnx::{GraphProto, ModelProto, StringStringEntryProto, TensorProto};
+use mobilenet_formats::{FileSource, Limits, MemoryFiles, onnx};
 use mobilenet_hub::{
     Endpoints, EntryState, Error, ErrorKind, Handle, Hub, HubOptions, Progress, Verify,
 };
@@ -241,6 +242,37 @@ fn part_of_a_model_by_url_says_what_to_give() {
     let small =
         |options| HubOptions { limits: Limits { file_bytes: 10, ..Default::default() }, ..options };
     assert_eq!(refused("/m.onnx", MODELS[0].1, small).kind(), ErrorKind::Limit);
+}
+
+/// The file that holds its weights is named, and what to do; nothing is cached that cannot be loaded.
+#[test]
+fn an_onnx_model_by_url_says_where_its_weights_are() {
+    let entry =
+        |location: &str| StringStringEntryProto { key: "location".into(), value: location.into() };
+    let tensor = |location: &str| TensorProto {
+        data_location: 1,
+        external_data: vec![entry(location)],
+        ..TensorProto::default()
+    };
+    let model = |initializer: Vec<TensorProto>| {
+        let graph = GraphProto { initializer, ..GraphProto::default() };
+        onnx::write(&ModelProto { ir_version: 8, graph: Some(graph), ..ModelProto::default() })
+    };
+    let long = format!("{}\u{1b}[31m", "x".repeat(79));
+    for (locations, said) in [
+        (&["m.onnx.data"; 2][..], "are in `m.onnx.data` beside it".to_owned()),
+        (&["b", "a"], "are in `a` and 1 more beside it".to_owned()),
+        (&[&long], format!("are in `{}\\u{{1b}}` beside it", "x".repeat(79))),
+    ] {
+        let content = model(locations.iter().map(|location| tensor(location)).collect());
+        let error = refused("/m.onnx", &content, |options| options);
+        assert_eq!(error.kind(), ErrorKind::Incomplete, "{error}");
+        for said in [&*said, "into one folder", "the URL of an archive"] {
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+    let (folder, server) = (Folder::new(), Server::always(file(model(Vec::new()))));
+    folder.hub().resolve(&handle(&server.url("/m.onnx"))).unwrap();
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! [`TensorProto`] to host tensor and back.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use super::{DataType, TensorProto};
+use super::{DataType, GraphProto, ModelProto, TensorProto};
 use crate::error::Within;
 use crate::tensor::element_count;
 use crate::{
@@ -41,6 +42,36 @@ impl DataType {
     #[must_use]
     pub fn from_dtype(dtype: DType) -> Option<Self> {
         TYPES.iter().find(|(_, known)| *known == dtype).map(|(known, _)| *known)
+    }
+}
+
+impl ModelProto {
+    /// The files beside the model that hold values of its tensors, as it names them: unchecked names.
+    ///
+    /// ```
+    /// use mobilenet_formats::onnx::{GraphProto, ModelProto, StringStringEntryProto, TensorProto};
+    ///
+    /// let location =
+    ///     StringStringEntryProto { key: "location".into(), value: "model.onnx.data".into() };
+    /// let external_data = vec![location];
+    /// let tensor = TensorProto { data_location: 1, external_data, ..TensorProto::default() };
+    /// let graph = GraphProto { initializer: vec![tensor], ..GraphProto::default() };
+    /// let model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+    /// assert!(model.external_files().contains("model.onnx.data"));
+    /// ```
+    #[must_use]
+    pub fn external_files(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        let mut graphs: Vec<&GraphProto> = self.graph.iter().collect();
+        while let Some(graph) = graphs.pop() {
+            let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
+            let tensors = attributes().flat_map(|a| a.t.as_deref().into_iter().chain(&a.tensors));
+            let tensors = graph.initializer.iter().chain(tensors);
+            let outside = tensors.filter(|tensor| tensor.data_location == EXTERNAL);
+            names.extend(outside.map(|tensor| tensor.entry("location").unwrap_or_default()));
+            graphs.extend(attributes().flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)));
+        }
+        names
     }
 }
 
