@@ -8,6 +8,7 @@ mod dead;
 mod gates;
 mod layers;
 mod pads;
+mod pooled;
 pub(crate) mod separable;
 
 use crate::program::Program;
@@ -26,6 +27,7 @@ const FOLDS: &[(&str, Pass)] = &[
 /// The passes that make one step of several such ops, which run after those.
 const FUSIONS: &[(&str, Pass)] = &[
     ("fuse depthwise and pointwise", separable::run),
+    ("fuse global mean and classifier", pooled::run),
     ("activations into batch norms that train", gates::forward),
     ("their gates into gradients", gates::backward),
     ("gradients of a layer in one", layers::backward),

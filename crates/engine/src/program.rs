@@ -123,6 +123,8 @@ pub(crate) enum Body {
     Convolution(Box<Convolution>),
     /// A depthwise convolution and the pointwise one that follows.
     Separable(Box<[Convolution; 2]>),
+    /// The mean of each channel over an image, and a pointwise convolution of it.
+    Pooled(Box<Convolution>),
     Affine(Affine, Activation),
     /// Bytes as floats, each times this.
     Widen(f32),

@@ -33,7 +33,7 @@ use crate::program::Value;
 pub(crate) use affine::affine;
 pub(crate) use assign::Assign;
 pub(crate) use batch_norm::{batch_norm, batch_statistics};
-pub(crate) use convolution::{convolution, folded as folded_weights, separable};
+pub(crate) use convolution::{convolution, folded as folded_weights, pooled, separable};
 pub(crate) use copy::Copy;
 pub(crate) use elementwise::{Binary, Select, Unary};
 pub(crate) use fake_quant::FakeQuant;
@@ -54,6 +54,11 @@ pub(crate) trait Recipe: Debug + Send + Sync {
     /// Whether each image can be computed alone, where `inputs` that are per image have one
     /// row for each along dimension 0.
     fn separable(&self, _inputs: &[&Value]) -> bool {
+        false
+    }
+
+    /// Whether it is the mean of each channel over images, which are input 0.
+    fn is_global_mean(&self, _inputs: &[&Value]) -> bool {
         false
     }
 

@@ -21,6 +21,7 @@ mod pages;
 pub mod peak;
 mod pointwise;
 mod pool;
+mod pooled;
 mod pooling;
 mod precision;
 mod reduce;
@@ -46,6 +47,7 @@ pub use normalize::{
 pub use pages::prefer_large_pages;
 pub use pointwise::{Pointwise, PointwiseSpec};
 pub use pool::{Active, Pool};
+pub use pooled::Pooled;
 pub use pooling::{PoolKind, Pooling, PoolingSpec, global_mean};
 pub use precision::Precision;
 pub use reduce::{Reduce, ReduceOp};

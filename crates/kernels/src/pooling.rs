@@ -125,8 +125,13 @@ pub fn global_mean(
     assert_eq!(output.len(), batch * channels, "mean output");
     let image = pixels * channels;
     pool.for_each_chunk(output, channels, &|index, output| {
-        simd::call(isa, Mean { pixels, image: &input[index * image..][..image], output });
+        mean(isa, pixels, &input[index * image..][..image], output);
     });
+}
+
+/// The mean of each channel of one image, in the calling thread.
+pub(crate) fn mean(isa: Isa, pixels: usize, image: &[f32], output: &mut [f32]) {
+    simd::call(isa, Mean { pixels, image, output });
 }
 
 struct Mean<'a> {

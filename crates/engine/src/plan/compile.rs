@@ -324,6 +324,7 @@ fn choose_one(body: &mut Body, site: &Site) -> Result<Arc<dyn Kernel>> {
     match body {
         Body::Convolution(convolution) => steps::convolution(convolution, site),
         Body::Separable(pair) => steps::separable(pair, site),
+        Body::Pooled(product) => steps::pooled(product, site),
         Body::Affine(affine, activation) => steps::affine(affine, *activation, site),
         &mut Body::Widen(factor) => Ok(steps::widen(factor, site)),
         Body::Pad(pads) => steps::Pad::prepare(*pads, site),

@@ -24,6 +24,7 @@ enum Packed {
     Pointwise(kernels::Pointwise),
     Depthwise(kernels::Depthwise),
     Separable(kernels::Separable),
+    Pooled(kernels::Pooled),
 }
 
 struct Step {
@@ -42,7 +43,9 @@ pub(crate) fn convolution(convolution: &mut Convolution, site: &Site) -> Result<
     let geometry = &convolution.geometry;
     let packed = match geometry.kind {
         Kind::Depthwise => Packed::Depthwise(depthwise(convolution, site)?),
-        Kind::Full if is_pointwise(convolution) => Packed::Pointwise(pointwise(convolution, site)?),
+        Kind::Full if is_pointwise(convolution) => {
+            Packed::Pointwise(pointwise(convolution, site, site.rows())?)
+        }
         Kind::Full => match (full(convolution, site)?, convolution.bytes) {
             (packed, None) => Packed::Full(packed),
             (packed, Some(factor)) => Packed::OfBytes(packed, factor),
@@ -50,7 +53,7 @@ pub(crate) fn convolution(convolution: &mut Convolution, site: &Site) -> Result<
     };
     Ok(Arc::new(Step {
         scratch_bytes: packed.scratch_bytes(site.threads),
-        tunable: packed.tunable(site),
+        tunable: packed.tunable(site, site.rows()),
         packed,
         multiply_adds: geometry.multiply_adds(),
         image: geometry.input.iter().product(),
@@ -78,21 +81,38 @@ pub(crate) fn separable(pair: &mut [Convolution; 2], site: &Site) -> Result<Arc<
     let packed = Packed::Separable(packed?);
     Ok(Arc::new(Step {
         scratch_bytes: packed.scratch_bytes(site.threads),
-        tunable: packed.tunable(site),
+        tunable: packed.tunable(site, site.rows()),
         packed,
         multiply_adds: depthwise.geometry.multiply_adds() + pointwise.geometry.multiply_adds(),
         image: depthwise.geometry.input.iter().product(),
     }))
 }
 
+/// The kernel of a mean over images and the pointwise convolution of it.
+pub(crate) fn pooled(convolution: &mut Convolution, site: &Site) -> Result<Arc<dyn Kernel>> {
+    scale_in_place(convolution);
+    let [height, width, channels] = site.image()?;
+    let images = site.rows() / (height * width).max(1);
+    let product = pointwise(convolution, site, images)?;
+    let packed = Packed::Pooled(kernels::Pooled::new(site.isa, height * width, product));
+    Ok(Arc::new(Step {
+        scratch_bytes: packed.scratch_bytes(site.threads),
+        tunable: packed.tunable(site, images),
+        packed,
+        multiply_adds: convolution.geometry.multiply_adds(),
+        image: height * width * channels,
+    }))
+}
+
 impl Packed {
-    /// What was packed, if it is one of those that are chosen among.
-    fn tunable(&self, site: &Site) -> Option<Tunable> {
+    /// What was packed, if it is one of those that are chosen among; a product has so many rows.
+    fn tunable(&self, site: &Site, rows: usize) -> Option<Tunable> {
         let op = match self {
             Self::Full(packed) | Self::OfBytes(packed, _) => Tunable::Conv2d(packed.spec()),
-            Self::Pointwise(packed) => Tunable::Pointwise(packed.spec(), site.rows()),
+            Self::Pointwise(packed) => Tunable::Pointwise(packed.spec(), rows),
             Self::Depthwise(packed) => Tunable::Depthwise(packed.spec()),
             Self::Separable(packed) => Tunable::Separable(packed.spec()),
+            Self::Pooled(packed) => Tunable::Pointwise(packed.product().spec(), rows),
         };
         (site.precision == Precision::F32).then_some(op)
     }
@@ -102,6 +122,7 @@ impl Packed {
             Self::Full(packed) => packed.scratch_len(threads),
             Self::OfBytes(packed, _) => packed.bytes_scratch_len(threads),
             Self::Separable(packed) => packed.scratch_len(threads),
+            Self::Pooled(packed) => packed.scratch_len(threads),
             Self::Pointwise(_) | Self::Depthwise(_) => 0,
         };
         floats.saturating_mul(4)
@@ -137,7 +158,8 @@ fn full(convolution: &Convolution, site: &Site) -> Result<kernels::Conv2d> {
     })
 }
 
-fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwise> {
+/// A product of so many rows.
+fn pointwise(convolution: &Convolution, site: &Site, rows: usize) -> Result<kernels::Pointwise> {
     let spec = kernels::PointwiseSpec {
         inputs: convolution.geometry.input[2],
         outputs: convolution.geometry.output[2],
@@ -145,7 +167,7 @@ fn pointwise(convolution: &Convolution, site: &Site) -> Result<kernels::Pointwis
     };
     let (weights, bias) = folded(convolution)?;
     let bias = Some(bias.as_slice());
-    fitting(site.choice(&Tunable::Pointwise(spec, site.rows())), |choice| {
+    fitting(site.choice(&Tunable::Pointwise(spec, rows)), |choice| {
         kernels::Pointwise::with_precision((site.isa, site.precision, choice), spec, &weights, bias)
     })
 }
@@ -234,6 +256,7 @@ impl Kernel for Step {
             Packed::OfBytes(packed, _) => format!("conv2d of bytes: {}", packed.kernel().name),
             Packed::Pointwise(packed) => packed.kernel().name.into(),
             Packed::Depthwise(packed) => packed.kernel().name.into(),
+            Packed::Pooled(packed) => format!("global_mean + {}", packed.product().kernel().name),
             Packed::Separable(packed) => {
                 let (depthwise, pointwise) = packed.parts();
                 format!("separable: {} + {}", depthwise.kernel().name, pointwise.kernel().name)
@@ -268,6 +291,7 @@ impl Kernel for Step {
             }
             Packed::Depthwise(packed) => packed.run(pool, images(4), floats(input)?, y),
             Packed::Separable(packed) => packed.run(pool, images(4), floats(input)?, y, scratch),
+            Packed::Pooled(packed) => packed.run(pool, images(4), floats(input)?, y, scratch),
         }
         Ok(())
     }

@@ -25,20 +25,36 @@ impl Recipe for Pooling {
         true
     }
 
+    fn is_global_mean(&self, inputs: &[&Value]) -> bool {
+        let input = inputs.first().and_then(|value| image(&value.shape).ok());
+        input.is_some_and(|input| self.is_mean_of(input))
+    }
+
     fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
         let input = site.image()?;
-        let window = sliding(self.kernel, &self.window, input)?;
-        let is_average = self.pooling == ops::Pooling::Average;
-        let outputs = window.output([input[0], input[1]]).map_err(refused)?;
-        if is_average && self.kernel == input[..2] && outputs == [1, 1] {
+        if self.is_mean_of(input) {
             return Ok(Arc::new(GlobalMean::new(site.isa, input)));
         }
+        let window = sliding(self.kernel, &self.window, input)?;
+        let is_average = self.pooling == ops::Pooling::Average;
         let kind = if is_average { PoolKind::Average } else { PoolKind::Max };
         let spec = PoolingSpec { kind, input, window };
         let packed = kernels::Pooling::new(site.isa, spec).map_err(refused)?;
         let name = if is_average { "average_pool" } else { "max_pool" };
         let (image, name) = (input.iter().product(), format!("{name}_f32__{}", site.isa));
         Ok(Arc::new(Prepared { packed, image, name }))
+    }
+}
+
+impl Pooling {
+    /// Whether each image of this shape becomes its mean.
+    fn is_mean_of(&self, input: [usize; 3]) -> bool {
+        let window = sliding(self.kernel, &self.window, input);
+        let outputs =
+            window.and_then(|window| window.output([input[0], input[1]]).map_err(refused));
+        self.pooling == ops::Pooling::Average
+            && self.kernel == input[..2]
+            && outputs.is_ok_and(|outputs| outputs == [1, 1])
     }
 }
 

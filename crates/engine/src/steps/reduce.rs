@@ -23,10 +23,12 @@ impl Recipe for Reduce {
         self.reduced.first() == Some(&false)
     }
 
+    fn is_global_mean(&self, _inputs: &[&Value]) -> bool {
+        self.reduction == Reduction::Mean && self.reduced == [false, true, true, false]
+    }
+
     fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        if (self.reduction, self.reduced.as_slice())
-            == (Reduction::Mean, &[false, true, true, false])
-        {
+        if self.is_global_mean(&[]) {
             return Ok(Arc::new(GlobalMean::new(site.isa, site.image()?)));
         }
         let op = match self.reduction {
