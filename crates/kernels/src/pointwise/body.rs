@@ -234,11 +234,19 @@ impl<S: Simd> Panel<S> {
             for (vector, bias) in bias.iter_mut().enumerate() {
                 *bias = simd.load(self.bias.add(vector * S::LANES));
             }
-            for (r, mut sum) in sums.into_iter().enumerate() {
-                for (sum, bias) in sum.iter_mut().zip(bias) {
-                    *sum = simd.add(*sum, bias);
-                }
-                self.store(simd, row + r, sum);
+            let output = self.output.add(row * self.stride);
+            // Row by row as written: in a loop, sums would have to lie in memory.
+            macro_rules! rows {
+                ($store:ident $($row:literal)*) => {$(
+                    if let Some(&sums) = sums.get($row) {
+                        self.$store(simd, output.add($row * self.stride), sums, bias);
+                    }
+                )*};
+            }
+            if self.valid == NV * S::LANES {
+                rows!(store 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+            } else {
+                rows!(store_part 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
             }
         }
     }
@@ -307,20 +315,42 @@ impl<S: Simd> Panel<S> {
         }
     }
 
+    /// One row: the bias comes last, then the activation.
+    ///
+    /// # Safety
+    /// `NV` vectors are writable at `output`.
     #[inline(always)]
-    unsafe fn store<const NV: usize>(&self, simd: S, row: usize, sum: [S::V; NV]) {
-        // SAFETY: the caller's promise: the row exists, `valid` columns of it are ours.
-        unsafe {
-            let output = self.output.add(row * self.stride);
-            for (vector, sum) in sum.into_iter().enumerate() {
-                let x = simd.clamp(sum, self.low, self.high);
-                let at = vector * S::LANES;
-                if at + S::LANES <= self.valid {
-                    simd.store(output.add(at), x);
-                } else {
-                    simd.store_part(output.add(at), x, self.valid - at);
-                }
-            }
+    unsafe fn store<const NV: usize>(
+        &self,
+        simd: S,
+        output: *mut f32,
+        sums: [S::V; NV],
+        bias: [S::V; NV],
+    ) {
+        for (vector, (sum, bias)) in sums.into_iter().zip(bias).enumerate() {
+            let x = simd.clamp(simd.add(sum, bias), self.low, self.high);
+            // SAFETY: the caller's promise.
+            unsafe { simd.store(output.add(vector * S::LANES), x) };
+        }
+    }
+
+    /// As [`store`](Self::store), of the columns that exist.
+    ///
+    /// # Safety
+    /// `valid` columns are writable at `output`.
+    #[inline(always)]
+    unsafe fn store_part<const NV: usize>(
+        &self,
+        simd: S,
+        output: *mut f32,
+        sums: [S::V; NV],
+        bias: [S::V; NV],
+    ) {
+        for (vector, (sum, bias)) in sums.into_iter().zip(bias).enumerate() {
+            let x = simd.clamp(simd.add(sum, bias), self.low, self.high);
+            let left = self.valid.saturating_sub(vector * S::LANES).min(S::LANES);
+            // SAFETY: the caller's promise.
+            unsafe { simd.store_part(output.wrapping_add(vector * S::LANES), x, left) };
         }
     }
 }
