@@ -62,10 +62,12 @@ impl<const PIXELS: usize, const NV: usize> Body for Columns<'_, PIXELS, NV> {
         while pixel < count {
             let left = count - pixel;
             // The last tile of its kind may overlap the one before.
-            let step = match left {
-                _ if left > PIXELS / 2 && count >= PIXELS => PIXELS,
-                _ if count >= FEW => FEW,
-                _ => 1,
+            let step = if left > PIXELS / 2 && count >= PIXELS {
+                PIXELS
+            } else if count >= FEW {
+                FEW
+            } else {
+                1
             };
             let tile = tile(pixel.min(count - step));
             for first in (0..packed.outputs).step_by(panel) {
