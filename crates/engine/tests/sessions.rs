@@ -13,9 +13,11 @@ mod support;
 use std::sync::Arc;
 
 use mobilenet_engine::interpret::interpret;
-use mobilenet_engine::{ErrorKind, Isa, Plan, PlanOptions, Pool, Session, Shape};
-use mobilenet_formats::Tensor;
-use support::network::{noise, none, small};
+use mobilenet_engine::{
+    Attributes, ErrorKind, Graph, Isa, Plan, PlanOptions, Pool, Session, Shape,
+};
+use mobilenet_formats::{DType, Tensor};
+use support::network::{convolution, integers, noise, none, op, small};
 use support::{difference, reals};
 
 const OUTPUTS: [&str; 3] = ["depthwise/relu6", "squeezed", "probabilities"];
@@ -89,6 +91,42 @@ fn fusion_leaves_three_steps_and_keeps_what_is_asked_for() {
     assert_eq!(steps(&["squeezed", "depthwise/relu6"]), 4);
     // Batch norm without the activation: each is computed from the other's step.
     assert_eq!(steps(&["squeezed", "conv/norm", "conv/relu6"]), 4);
+}
+
+/// Where a reshape deals the means' channels out anew, and where there are no pixels, mean and product
+/// are two steps, and give what the interpreter gives.
+#[test]
+fn only_means_that_the_product_reads_as_they_are_become_one_step_with_it() {
+    for (side, shape, inputs, fused) in
+        [(3, [4, 1, 1, 8], 8, 1), (3, [8, 1, 1, 4], 4, 2), (0, [4, 1, 1, 8], 8, 2)]
+    {
+        let mut graph = Graph::new();
+        let images = Shape::known(&[4, side, 3, 8]);
+        let attributes =
+            Attributes::new().with_dtype("dtype", DType::F32).with_shape("shape", &images);
+        let x = graph.add("x", "Placeholder", attributes, &[]).unwrap();
+        let axes = integers(&mut graph, "axes", &[1, 2]);
+        let attributes = Attributes::new().with_dtype("T", DType::F32).with_bool("keep_dims", true);
+        let x = graph.add("mean", "Mean", attributes, &[x.into(), axes.into()]).unwrap();
+        let shape = integers(&mut graph, "shape", &shape);
+        let x = op(&mut graph, "reshaped", "Reshape", &[x, shape]);
+        convolution(&mut graph, ("classifier", "Conv2D"), x, [1, 1, inputs, 5], 1);
+        let x = Tensor::new([4, side, 3, 8], noise(3, 96 * side)).unwrap();
+        let wanted = interpret(&graph, &none, &[("x", &x)], &["classifier"]).unwrap();
+        let plan = Plan::compile(
+            &graph,
+            &none,
+            &[("x", images)],
+            &["classifier"],
+            &PlanOptions::default(),
+        )
+        .unwrap();
+        assert_eq!(plan.summary().steps.len(), fused, "{side} {inputs}");
+        let got = Session::new(plan.into(), Pool::single().into()).call(&[&x]).unwrap();
+        let (got, wanted) = (reals(&got[0]), reals(&wanted[0]));
+        assert!(side == 0 || difference(&got, &wanted) < 2e-6, "{side} {inputs}");
+        assert_eq!(got.len(), wanted.len());
+    }
 }
 
 #[test]

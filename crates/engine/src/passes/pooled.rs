@@ -15,16 +15,18 @@ pub(super) fn run(program: &mut Program) {
         let means = program.root(input);
         let alone = uses[input.0] == 1 && uses[means.0] == 1;
         let Some(producer) = producers[means.0].filter(|_| alone) else { continue };
-        let images = &program.steps[producer].inputs;
+        let images = program.steps[producer].inputs.clone();
         let values: Vec<_> = images.iter().map(|&id| program.value(id)).collect();
-        let is_mean = matches!(
-            &program.steps[producer].body,
-            Body::Other(recipe) if recipe.is_global_mean(&values)
-        );
-        let images = images.clone();
+        let Body::Other(recipe) = &program.steps[producer].body else { continue };
+        // The image's channels, unless it has no pixels; between mean and product they may be dealt out anew.
+        let whole = values.first().filter(|image| !image.shape.contains(&0));
+        let channels = whole.and_then(|image| image.shape.last().copied());
+        let is_mean = recipe.is_global_mean(&values);
         let (before, after) = program.steps.split_at_mut(i);
         let Body::Convolution(product) = &after[0].body else { continue };
-        if !is_mean || !is_pointwise(product) || product.geometry.output[..2] != [1, 1] {
+        let geometry = &product.geometry;
+        let reads = geometry.output[..2] == [1, 1] && Some(geometry.input[2]) == channels;
+        if !is_mean || !reads || !is_pointwise(product) {
             continue;
         }
         after[0].body = Body::Pooled(product.clone());
