@@ -9,6 +9,7 @@ use mobilenet_kernels::int8::{
     AveragePool, AveragePoolSpec, Conv2d, Conv2dSpec, Depthwise, DepthwiseSpec, FullyConnected,
     Kernel, Multiplier, Rescale, Weights, peak,
 };
+use mobilenet_kernels::trial::Buffer;
 use mobilenet_kernels::{Isa, Pool, Window};
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ struct Step {
     name: String,
     op: Op,
     multiply_adds: usize,
-    input: Vec<u8>,
-    output: Vec<u8>,
+    input: Buffer<u8>,
+    output: Buffer<u8>,
     best: Duration,
 }
 
@@ -32,13 +33,14 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|i| ((i * 7919) % 251) as u8).collect()
 }
 
-/// Weights, bias and multipliers of a layer, like those of a trained network.
+/// Weights, bias and multipliers of a layer, like those of a trained network: multipliers whose sums
+/// become bytes by lines.
 struct Values(Vec<i8>, Vec<i32>, Vec<Multiplier>);
 
 impl Values {
     fn new(terms: usize, outputs: usize) -> Self {
         let weights = bytes(terms * outputs).iter().map(|&byte| byte as i8).collect();
-        let multiplier = Multiplier::new(0.01 / (terms as f64).sqrt()).unwrap();
+        let multiplier = Multiplier::new(0.0107 / (terms as f64).sqrt()).unwrap();
         let bias = (0..outputs).map(|i| i as i32 * 77 % 1000).collect();
         Self(weights, bias, vec![multiplier; outputs])
     }
@@ -63,8 +65,8 @@ fn steps(isa: Isa, layer: Layer) -> Vec<Step> {
         name,
         op,
         multiply_adds,
-        input: bytes(input),
-        output: vec![0; output],
+        input: Buffer::of(&bytes(input)),
+        output: Buffer::of(&vec![0; output]),
         best: Duration::MAX,
     };
     match layer {
@@ -183,10 +185,10 @@ fn main() {
     let Op::Conv2d(first) = &steps[0].op else { return };
     let kernel = first.kernel();
     let longest = steps.iter().map(|step| scratch_len(&step.op, threads)).max().unwrap();
-    let mut scratch = vec![0; longest];
+    let mut scratch = Buffer::of(&vec![0; longest]);
     let most = steps.iter().map(|step| step.output.len()).max().unwrap();
-    let mut arena = [vec![0; most], vec![0; most]];
-    let image = steps[0].input.clone();
+    let mut arena = [Buffer::of(&vec![0; most]), Buffer::of(&vec![0; most])];
+    let image = steps[0].input.to_vec();
     let (mut peak, mut network, mut all) = (0.0f64, Duration::MAX, Vec::new());
     for _ in 0..rounds {
         peak = peak.max(peak::multiply_adds_per_second(kernel, Duration::from_micros(300)));

@@ -67,7 +67,7 @@ mod table;
 
 pub use add::Add;
 pub use conv2d::{Conv2d, Conv2dSpec};
-pub use convert::{Affine, Requantize, dequantize, offset, quantize, restore};
+pub use convert::{Affine, Quantize, Requantize, dequantize, offset, restore};
 pub use depthwise::{Depthwise, DepthwiseSpec};
 pub use fully_connected::FullyConnected;
 pub use mean::Mean;

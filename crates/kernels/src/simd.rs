@@ -95,7 +95,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 /// `pointer`, of which the compiler then knows nothing: in a loop it keeps it in a register and
 /// addresses from it, where it would else keep every address it can make out of it.
 #[inline(always)]
-pub(crate) fn opaque(pointer: *const f32) -> *const f32 {
+pub(crate) fn opaque<T>(pointer: *const T) -> *const T {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
         let mut pointer = pointer;

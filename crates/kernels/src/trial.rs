@@ -280,33 +280,34 @@ pub fn time(least: &mut Duration, repeats: usize, mut work: impl FnMut()) {
     }
 }
 
-/// Floats on a cache-line boundary, as in an arena.
-pub struct Buffer {
-    data: Vec<f32>,
+/// Values on a cache-line boundary, as in an arena.
+pub struct Buffer<T = f32> {
+    data: Vec<T>,
     start: usize,
     len: usize,
 }
 
-impl Buffer {
+impl<T: Copy + Default> Buffer<T> {
     /// A copy of `values`.
-    pub fn of(values: &[f32]) -> Self {
-        let mut data = vec![0.0; values.len() + 16];
-        let start = data.as_ptr().align_offset(64).min(16);
+    pub fn of(values: &[T]) -> Self {
+        let room = 64 / size_of::<T>().max(1);
+        let mut data = vec![T::default(); values.len() + room];
+        let start = data.as_ptr().align_offset(64).min(room);
         data[start..start + values.len()].copy_from_slice(values);
         Self { data, start, len: values.len() }
     }
 }
 
-impl Deref for Buffer {
-    type Target = [f32];
+impl<T> Deref for Buffer<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
+    fn deref(&self) -> &[T] {
         &self.data[self.start..][..self.len]
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         &mut self.data[self.start..][..self.len]
     }
 }

@@ -98,9 +98,9 @@ impl Recipe for Quantize {
     per_image!();
 
     fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        let (affine, to) = (self.affine, self.to.quantization);
+        let op = int8::Quantize::new(self.affine, self.to.quantization);
         Ok(step("quantize_u8", site, move |call| {
-            int8::quantize(call.pool, affine, to, floats(call.inputs[0])?, call.outputs[0]);
+            op.run(call.pool, floats(call.inputs[0])?, call.outputs[0]);
             Ok(())
         }))
     }

@@ -23,25 +23,39 @@ impl Affine {
     pub const NONE: Self = Self { factor: 1.0, shift: 0.0 };
 }
 
-/// Rounds `input`, changed by `affine`, to bytes: `round(x / scale) + zero_point`, halves away
+/// Rounds values, changed by an [`Affine`], to bytes: `round(x / scale) + zero_point`, halves away
 /// from zero, the division in single precision; beyond the range the nearest byte, NaN the zero
 /// point.
-///
-/// # Panics
-/// If lengths differ.
-pub fn quantize(pool: &Pool, affine: Affine, to: Quantization, input: &[f32], output: &mut [u8]) {
-    assert_eq!(input.len(), output.len(), "quantised values");
-    let quantize = table::best().quantize;
-    pool.for_each_chunk(output, CHUNK, &|index, output| {
-        let input = &input[index * CHUNK..][..output.len()];
-        quantize(QuantizeTask { affine, to, input, output });
-    });
+#[derive(Clone, Copy, Debug)]
+pub struct Quantize {
+    affine: Affine,
+    to: Quantization,
+    inverse: Option<Inverse>,
+}
+
+impl Quantize {
+    /// Finds out how to divide.
+    pub fn new(affine: Affine, to: Quantization) -> Self {
+        Self { affine, to, inverse: Inverse::new(to) }
+    }
+
+    /// Computes `output` from an input of its length.
+    ///
+    /// # Panics
+    /// If lengths differ.
+    pub fn run(&self, pool: &Pool, input: &[f32], output: &mut [u8]) {
+        assert_eq!(input.len(), output.len(), "quantised values");
+        let quantize = table::best().quantize;
+        pool.for_each_chunk(output, CHUNK, &|index, output| {
+            let input = &input[index * CHUNK..][..output.len()];
+            quantize(QuantizeTask { how: *self, input, output });
+        });
+    }
 }
 
 /// Some values to round.
 pub(crate) struct QuantizeTask<'a> {
-    affine: Affine,
-    to: Quantization,
+    how: Quantize,
     input: &'a [f32],
     output: &'a mut [u8],
 }
@@ -53,60 +67,109 @@ pub(crate) fn entry<S: Bytes>(task: QuantizeTask<'_>) {
     }
 }
 
-/// Scales by which division is done as a product and its corrections.
-const INVERTED: Range<f32> = 1e-18..1e18;
+/// Values of four of the widest vectors.
+const MOST: usize = 64;
 
 /// The nearest float below a half: with it added, truncation rounds halves away from zero and
 /// nothing less.
 const BELOW_HALF: f32 = 0.5 - f32::EPSILON / 4.0;
 
-impl Body for QuantizeTask<'_> {
-    /// Plain Rust, which the compiler makes vectors of.
-    #[inline(always)]
-    fn run<S: Bytes>(self, simd: S) {
-        if S::FUSED && INVERTED.contains(&self.to.scale) {
-            self.run_inverted(simd)
-        } else {
-            self.run_divided(simd)
+/// What divides by a scale without a division: `1 / scale` as the sum of two floats. The quotient
+/// only rises with the value, as the true one does, so both round to the same bytes if they do so
+/// on either side of every step; where they do not, there is no inverse.
+#[derive(Clone, Copy, Debug)]
+struct Inverse {
+    high: f32,
+    low: f32,
+    /// Where bytes begin and end.
+    ends: [f32; 2],
+    zero_point: i32,
+}
+
+impl Inverse {
+    /// Scales whose inverse, and what is computed with it, are far from the ends of floats.
+    const SCALES: Range<f32> = 1e-18..1e18;
+
+    fn new(to: Quantization) -> Option<Self> {
+        let Quantization { scale, zero_point } = to;
+        if !Self::SCALES.contains(&scale) {
+            return None;
         }
+        let (exact, zero_point) = (1.0 / f64::from(scale), i32::from(zero_point));
+        let high = exact as f32;
+        let low = (exact - f64::from(high)) as f32;
+        let ends = [-zero_point as f32 * scale, (255 - zero_point) as f32 * scale];
+        let inverse = Self { high, low, ends, zero_point };
+        let equal = |byte: u8| {
+            let steps = f64::from(i32::from(byte) - zero_point) - 0.5;
+            // The first value of this byte.
+            let mut x = (steps * f64::from(scale)) as f32;
+            while divided(x, to) >= byte {
+                x = x.next_down();
+            }
+            while divided(x, to) < byte {
+                x = x.next_up();
+            }
+            inverse.byte(x) >= byte.into() && inverse.byte(x.next_down()) < byte.into()
+        };
+        (1..=255).all(equal).then_some(inverse)
+    }
+
+    /// The byte, as an integer.
+    #[inline(always)]
+    fn byte(&self, x: f32) -> i32 {
+        let [first, last] = self.ends;
+        let x = if x.is_nan() { 0.0 } else { x }.clamp(first, last);
+        let quotient = x.mul_add(self.high, x * self.low);
+        let rounded = quotient + BELOW_HALF.copysign(quotient);
+        // SAFETY: a number, from -256 to 256.
+        unsafe { rounded.to_int_unchecked::<i32>() + self.zero_point }
     }
 }
 
-impl QuantizeTask<'_> {
-    /// Divides by multiplying with the nearest float to `1 / scale` and correcting the quotient
-    /// twice: after the first time it is within a unit in its last place, and the second is
-    /// Markstein's, which from there gives what division rounds to. Values are held to where
-    /// bytes begin and end first, so nothing overflows.
-    #[inline(always)]
-    fn run_inverted<S: Bytes>(self, _simd: S) {
-        let Quantization { scale, zero_point } = self.to;
-        let Affine { factor, shift } = self.affine;
-        let zero_point = i32::from(zero_point);
-        let (low, high) = (-zero_point as f32 * scale, (255 - zero_point) as f32 * scale);
-        let inverse = 1.0 / scale;
-        for (byte, &x) in self.output.iter_mut().zip(self.input) {
-            let x = x * factor + shift;
-            let x = if x.is_nan() { 0.0 } else { x }.clamp(low, high);
-            let quotient = x * inverse;
-            let quotient = quotient.mul_add(-scale, x).mul_add(inverse, quotient);
-            let quotient = quotient.mul_add(-scale, x).mul_add(inverse, quotient);
-            let rounded = quotient + BELOW_HALF.copysign(quotient);
-            // SAFETY: a number, from -256 to 256.
-            *byte = (unsafe { rounded.to_int_unchecked::<i32>() } + zero_point) as u8;
-        }
-    }
+/// The byte, by a division.
+#[inline(always)]
+fn divided(x: f32, to: Quantization) -> u8 {
+    let steps = (x / to.scale).round();
+    let steps = if steps.is_nan() { 0.0 } else { steps };
+    let value = (steps + f32::from(to.zero_point)).clamp(0.0, 255.0);
+    // SAFETY: a number, from 0 to 255.
+    (unsafe { value.to_int_unchecked::<i32>() }) as u8
+}
 
+impl Body for QuantizeTask<'_> {
+    /// Plain Rust, which the compiler makes vectors of; integers are packed by a kernel, as the
+    /// compiler's way of doing that takes most of the time.
     #[inline(always)]
-    fn run_divided<S: Bytes>(self, _simd: S) {
-        let Quantization { scale, zero_point } = self.to;
-        let Affine { factor, shift } = self.affine;
-        let zero_point = f32::from(zero_point);
-        for (byte, &x) in self.output.iter_mut().zip(self.input) {
-            let steps = ((x * factor + shift) / scale).round();
-            let steps = if steps.is_nan() { 0.0 } else { steps };
-            let value = (steps + zero_point).clamp(0.0, 255.0);
-            // SAFETY: a number, from 0 to 255.
-            *byte = unsafe { value.to_int_unchecked::<i32>() } as u8;
+    fn run<S: Bytes>(self, simd: S) {
+        let Quantize { affine: Affine { factor, shift }, to, inverse } = self.how;
+        let (mut output, mut input) = (self.output, self.input);
+        if let (Some(inverse), true) = (inverse, S::FUSED) {
+            let (block, range) = (4 * S::LANES, simd.range([0, 255]));
+            while output.len() >= block {
+                let (to, left) = output.split_at_mut(block);
+                let (from, after) = input.split_at(block);
+                let mut values = [0; MOST];
+                for (value, &x) in values[..block].iter_mut().zip(from) {
+                    *value = inverse.byte(x * factor + shift) + S::ZERO;
+                }
+                let (from, to, lanes) = (values.as_ptr(), to.as_mut_ptr(), S::LANES);
+                // SAFETY: four vectors of values and of bytes.
+                unsafe {
+                    let group = [
+                        simd.load(from),
+                        simd.load(from.add(lanes)),
+                        simd.load(from.add(2 * lanes)),
+                        simd.load(from.add(3 * lanes)),
+                    ];
+                    let to = [to, to.add(lanes), to.add(2 * lanes), to.add(3 * lanes)];
+                    simd.scatter(group, to, &range);
+                }
+                (output, input) = (left, after);
+            }
+        }
+        for (byte, &x) in output.iter_mut().zip(input) {
+            *byte = divided(x * factor + shift, to);
         }
     }
 }
@@ -188,11 +251,11 @@ mod tests {
         let q = Quantization { scale: 0.25, zero_point: 100 };
         let input = [0.0, 0.125, -0.125, 1.0, 1e30, f32::NEG_INFINITY, f32::NAN, 0.374];
         let mut bytes = [0; 8];
-        quantize(&Pool::new(2), Affine::NONE, q, &input, &mut bytes);
+        Quantize::new(Affine::NONE, q).run(&Pool::new(2), &input, &mut bytes);
         assert_eq!(bytes, [100, 101, 99, 104, 255, 0, 100, 101]);
         let signed = Affine { factor: 2.0, shift: -1.0 };
         let mut half = [0; 3];
-        quantize(&Pool::single(), signed, q, &[0.5, 0.625, f32::NAN], &mut half);
+        Quantize::new(signed, q).run(&Pool::single(), &[0.5, 0.625, f32::NAN], &mut half);
         assert_eq!(half, [100, 101, 100]);
         let mut back = [0.0; 8];
         dequantize(&Pool::new(2), q, &bytes, &mut back);

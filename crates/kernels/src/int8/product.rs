@@ -8,7 +8,15 @@ use super::table::Kernel;
 use super::{Multiplier, Rescale, Weights};
 use crate::error::{Result, check_len, product};
 use crate::pool::Pool;
+use crate::simd::opaque;
 use std::ops::Range;
+
+/// Rows addressed from one pointer: an address is a register and once or twice another.
+const GROUP: usize = 3;
+/// Groups in the tallest tile.
+const GROUPS: usize = 4;
+/// Times four inputs in one turn of the inner loop.
+const UNROLL: usize = 2;
 
 /// Where the inputs of a row lie: `segments` runs of `run` bytes, `segment_stride` apart;
 /// the next row begins `row_stride` later.
@@ -104,6 +112,8 @@ impl Product {
             records: Records::new(kernel, vectors, rescale)?,
             extra: Vec::new(),
         };
+        // Kernels that rescale by lines read whole fours.
+        result.records.takes_lines &= source.run.is_multiple_of(4);
         let mut bytes = Vec::new();
         let (mut first, mut record) = (0, 0);
         while first < source.outputs {
@@ -278,6 +288,7 @@ impl<const M4: usize, const M2: usize, const M1: usize> Body for Panels<'_, M4, 
         assert!(product.kernel.lanes == S::LANES, "weights of another kernel");
         assert!(output.len() == rows * width && input.len() >= layout.reach(rows));
         assert!(layout.segments == product.segments && layout.run == product.run);
+        let range = simd.range(product.records.range);
         let mut column = 0;
         for panel in panels {
             let fours = product.segments * product.run.div_ceil(4) + panel.extra.len();
@@ -294,16 +305,16 @@ impl<const M4: usize, const M2: usize, const M1: usize> Body for Panels<'_, M4, 
                 output: unsafe { output.as_mut_ptr().add(column) },
                 stride: width,
                 valid: panel.valid,
-                range: product.records.range,
+                range,
                 fast: panel.fast,
             };
             // SAFETY: by the asserts above the rows of inputs and outputs and the weights exist;
             // `records.at` checked the first record, the panel was packed with `vectors` of them.
             unsafe {
                 match panel.vectors {
-                    1 => tiles.all_rows::<S, M1, 1>(simd),
-                    2 => tiles.all_rows::<S, M2, 2>(simd),
-                    _ => tiles.all_rows::<S, M4, 4>(simd),
+                    1 => tiles.all_rows::<M1, 1>(simd),
+                    2 => tiles.all_rows::<M2, 2>(simd),
+                    _ => tiles.all_rows::<M4, 4>(simd),
                 }
             }
             column += panel.valid;
@@ -312,7 +323,7 @@ impl<const M4: usize, const M2: usize, const M1: usize> Body for Panels<'_, M4, 
 }
 
 /// The rows to multiply by the weights of a panel.
-struct Tiles<'a> {
+struct Tiles<'a, S: Bytes> {
     layout: Layout,
     rows: usize,
     input: *const u8,
@@ -323,15 +334,15 @@ struct Tiles<'a> {
     /// Bytes between output rows.
     stride: usize,
     valid: usize,
-    range: [u8; 2],
+    range: S::R,
     fast: bool,
 }
 
-impl Tiles<'_> {
+impl<S: Bytes> Tiles<'_, S> {
     /// # Safety
     /// Everything that the fields promise exists.
     #[inline(always)]
-    unsafe fn all_rows<S: Bytes, const MR: usize, const NV: usize>(&self, simd: S) {
+    unsafe fn all_rows<const MR: usize, const NV: usize>(&self, simd: S) {
         let mut row = 0;
         macro_rules! tiles {
             ($($count:expr)*) => {$(
@@ -339,9 +350,9 @@ impl Tiles<'_> {
                     // SAFETY: the caller's promise; the rows exist.
                     unsafe {
                         if self.fast {
-                            self.tile::<S, { $count }, NV, true>(simd, row);
+                            self.tile::<{ $count }, NV, true>(simd, row);
                         } else {
-                            self.tile::<S, { $count }, NV, false>(simd, row);
+                            self.tile::<{ $count }, NV, false>(simd, row);
                         }
                     }
                     row += $count;
@@ -356,7 +367,7 @@ impl Tiles<'_> {
     /// # Safety
     /// As for `all_rows`; the rows `row..row + ROWS` exist.
     #[inline(always)]
-    unsafe fn tile<S: Bytes, const ROWS: usize, const NV: usize, const FAST: bool>(
+    unsafe fn tile<const ROWS: usize, const NV: usize, const FAST: bool>(
         &self,
         simd: S,
         row: usize,
@@ -366,37 +377,42 @@ impl Tiles<'_> {
         unsafe {
             let mut sums = [[simd.load(self.record); NV]; ROWS];
             for v in 0..NV {
-                let bias = simd.load(self.field::<S>(v, Field::Bias));
+                let bias = simd.load(self.field(v, Field::Bias));
                 for sums in &mut sums {
                     sums[v] = bias;
                 }
             }
             let first = self.input.add(row * row_stride);
-            let step = NV * 4 * S::LANES;
             let mut weights = self.weights;
             for segment in 0..segments {
-                let from = first.add(segment * segment_stride);
-                for at in 0..run / 4 {
-                    four::<S, ROWS, NV>(simd, &mut sums, (from.add(4 * at), row_stride), weights);
-                    weights = weights.add(step);
+                let mut inputs = Inputs::new(first.add(segment * segment_stride), row_stride);
+                for _ in 0..run / (4 * UNROLL) {
+                    weights = inputs.fours::<S, ROWS, NV, UNROLL>(simd, &mut sums, weights);
                 }
-                if run % 4 != 0 {
-                    let from = (from.add(run / 4 * 4), row_stride);
-                    fewer::<S, ROWS, NV>(simd, &mut sums, from, weights, run % 4);
-                    weights = weights.add(step);
+                for _ in 0..run / 4 % UNROLL {
+                    weights = inputs.fours::<S, ROWS, NV, 1>(simd, &mut sums, weights);
+                }
+                if !FAST && run % 4 != 0 {
+                    let at = run / 4 * 4 + segment * segment_stride;
+                    let from = (first.add(at), row_stride);
+                    weights = fewer::<S, ROWS, NV>(simd, &mut sums, from, weights, run % 4);
                 }
             }
             for &(segment, at) in self.extra {
-                let from = (first.add(segment * segment_stride + at), row_stride);
-                fewer::<S, ROWS, NV>(simd, &mut sums, from, weights, (run - at).min(4));
-                weights = weights.add(step);
+                let (from, left) = (first.add(segment * segment_stride + at), run - at);
+                weights = if FAST || left >= 4 {
+                    let mut inputs = Inputs::new(from, row_stride);
+                    inputs.fours::<S, ROWS, NV, 1>(simd, &mut sums, weights)
+                } else {
+                    fewer::<S, ROWS, NV>(simd, &mut sums, (from, row_stride), weights, left)
+                };
             }
-            self.finish::<S, ROWS, NV, FAST>(simd, row, sums);
+            self.finish::<ROWS, NV, FAST>(simd, row, sums);
         }
     }
 
     #[inline(always)]
-    unsafe fn field<S: Bytes>(&self, vector: usize, field: Field) -> *const i32 {
+    unsafe fn field(&self, vector: usize, field: Field) -> *const i32 {
         // SAFETY: the panel has a record for each vector.
         unsafe { self.record.add(Field::COUNT * S::LANES * vector + field.start(S::LANES)) }
     }
@@ -406,7 +422,7 @@ impl Tiles<'_> {
     /// # Safety
     /// As for `tile`.
     #[inline(always)]
-    unsafe fn finish<S: Bytes, const ROWS: usize, const NV: usize, const FAST: bool>(
+    unsafe fn finish<const ROWS: usize, const NV: usize, const FAST: bool>(
         &self,
         simd: S,
         row: usize,
@@ -415,7 +431,7 @@ impl Tiles<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             for v in 0..NV {
-                let constants = simd.constants(self.field::<S>(v, Field::Bias));
+                let constants = simd.constants(self.field(v, Field::Bias));
                 for sums in &mut sums {
                     sums[v] = simd.rescale::<FAST>(sums[v], &constants);
                 }
@@ -429,49 +445,72 @@ impl Tiles<'_> {
                 let to = self.output.add((row + r) * self.stride);
                 let rows = per.min(ROWS - r);
                 let target = Target { to, stride: self.stride, rows, valid: self.valid };
-                simd.store::<NV>(group, target, self.range);
+                simd.store::<NV>(group, target, &self.range);
             }
         }
     }
 }
 
-/// Adds the products of four inputs of each row, rows a stride apart.
-///
-/// # Safety
-/// Four bytes of each row, and four weights for each output, must be readable.
-#[inline(always)]
-unsafe fn four<S: Bytes, const ROWS: usize, const NV: usize>(
-    simd: S,
-    sums: &mut [[S::V; NV]; ROWS],
-    (from, stride): (*const u8, usize),
-    weights: *const i8,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut packed = [simd.weights(weights); NV];
-        let mut next = weights;
-        for packed in &mut packed {
-            *packed = simd.weights(next);
-            next = next.wrapping_add(4 * S::LANES);
+/// The next inputs of each row of a tile.
+struct Inputs {
+    /// Of the first row of each [`GROUP`].
+    groups: [*const u8; GROUPS],
+    /// Bytes between rows.
+    stride: usize,
+}
+
+impl Inputs {
+    /// The first row's inputs lie at `from`.
+    #[inline(always)]
+    fn new(from: *const u8, stride: usize) -> Self {
+        let mut groups = [from; GROUPS];
+        for (g, group) in groups.iter_mut().enumerate() {
+            *group = from.wrapping_add(g * GROUP * stride);
         }
-        // Every third row has a pointer, the others are one and two strides from it.
-        let mut base = from;
-        for (r, sums) in sums.iter_mut().enumerate() {
-            let a = simd.spread(base.add(r % 3 * stride));
-            for (sum, weights) in sums.iter_mut().zip(packed) {
-                *sum = simd.dot(*sum, a, weights);
-            }
-            if r % 3 == 2 {
-                base = base.wrapping_add(3 * stride);
+        Self { groups, stride }
+    }
+
+    /// Adds the products of `U` times four inputs of each row, and goes on to what follows them; gives
+    /// the weights that follow.
+    ///
+    /// # Safety
+    /// These inputs of each row, and a weight of each for every output, must be readable.
+    #[inline(always)]
+    unsafe fn fours<S: Bytes, const ROWS: usize, const NV: usize, const U: usize>(
+        &mut self,
+        simd: S,
+        sums: &mut [[S::V; NV]; ROWS],
+        weights: *const i8,
+    ) -> *const i8 {
+        let vector = 4 * S::LANES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            for u in 0..U {
+                let mut packed = [simd.weights(weights.add(u * NV * vector)); NV];
+                for (v, packed) in packed.iter_mut().enumerate().skip(1) {
+                    *packed = simd.weights(weights.add((u * NV + v) * vector));
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let from = self.groups[r / GROUP].add(r % GROUP * self.stride + 4 * u);
+                    let a = simd.spread(from);
+                    for (sum, weights) in sums.iter_mut().zip(packed) {
+                        *sum = simd.dot(*sum, a, weights);
+                    }
+                }
             }
         }
+        for group in self.groups.iter_mut().take(ROWS.div_ceil(GROUP)) {
+            // Opaque, or the compiler spends a register, or a place in memory, on each row.
+            *group = opaque(group.wrapping_add(4 * U));
+        }
+        weights.wrapping_add(U * NV * vector)
     }
 }
 
-/// As [`four`], with `count` inputs of each row and zeros after them.
+/// As [`Inputs::fours`], with `count` inputs of each row and zeros after them.
 ///
 /// # Safety
-/// As for [`four`], but only `count <= 4` bytes of each row need be readable.
+/// As there, but only `count <= 4` bytes of each row need be readable.
 #[inline(always)]
 unsafe fn fewer<S: Bytes, const ROWS: usize, const NV: usize>(
     simd: S,
@@ -479,13 +518,13 @@ unsafe fn fewer<S: Bytes, const ROWS: usize, const NV: usize>(
     (from, stride): (*const u8, usize),
     weights: *const i8,
     count: usize,
-) {
+) -> *const i8 {
     let mut bytes = [[0u8; 4]; ROWS];
     // SAFETY: the caller's promise, and there is room for four bytes of each row.
     unsafe {
         for (r, bytes) in bytes.iter_mut().enumerate() {
             std::ptr::copy_nonoverlapping(from.add(r * stride), bytes.as_mut_ptr(), count);
         }
-        four(simd, sums, (bytes.as_ptr().cast(), 4), weights);
+        Inputs::new(bytes.as_ptr().cast(), 4).fours::<S, ROWS, NV, 1>(simd, sums, weights)
     }
 }

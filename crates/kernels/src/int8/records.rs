@@ -77,7 +77,7 @@ pub(crate) struct Records {
     /// What this kernel takes from each input.
     offset: i32,
     /// Whether it rescales by lines.
-    takes_lines: bool,
+    pub(crate) takes_lines: bool,
 }
 
 impl Records {

@@ -6,6 +6,8 @@
 //! output `4 n (i / 4) + 4 v + i % 4` ([`place`]): the order in which packing 32 bits to 8 within
 //! runs of 128 bits puts neighbours next to each other.
 
+use super::line::ZERO;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -46,6 +48,8 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     const FUSED: bool;
     /// Whether sums become bytes by lines.
     const LINES: bool = Self::FUSED;
+    /// What values have to be more than their bytes when they are written.
+    const ZERO: i32 = if Self::FUSED { ZERO } else { 0 };
     /// What `dot` takes from each input, so that both factors are signed; packing makes up for it.
     const OFFSET: i32 = 0;
     /// Sums.
@@ -56,6 +60,8 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     type W: Copy;
     /// What rescaling a vector needs, loaded.
     type C: Copy;
+    /// The smallest and the largest byte to write, loaded.
+    type R: Copy;
 
     /// The token, if the CPU has the instructions.
     fn new() -> Option<Self>;
@@ -94,15 +100,17 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     /// `FAST` by lines.
     fn rescale<const FAST: bool>(self, sum: Self::V, c: &Self::C) -> Self::V;
 
+    /// The range of bytes that `store` and `scatter` hold values to.
+    fn range(self, range: [u8; 2]) -> Self::R;
     /// Writes `rows` rows of `valid` bytes, `stride` apart: blocks of `NV` vectors, `4 / NV` of
     /// them in `group`.
     /// # Safety
     /// Those bytes must be writable; `rows <= 4 / NV` and `valid <= 4 * LANES / (4 / NV)`.
-    unsafe fn store<const NV: usize>(self, group: [Self::V; 4], to: Target, range: [u8; 2]);
+    unsafe fn store<const NV: usize>(self, group: [Self::V; 4], to: Target, range: &Self::R);
     /// Writes the bytes of each vector, lane by lane.
     /// # Safety
     /// `LANES` bytes must be writable at each pointer.
-    unsafe fn scatter(self, group: [Self::V; 4], to: [*mut u8; 4], range: [u8; 2]);
+    unsafe fn scatter(self, group: [Self::V; 4], to: [*mut u8; 4], range: &Self::R);
 }
 
 /// Where a group of sums is written.

@@ -4,7 +4,7 @@
 use super::{POOL, family_layers};
 use mobilenet_kernels::int8::{
     Affine, Conv2d, Conv2dSpec, Depthwise, DepthwiseSpec, FullyConnected, Multiplier, Quantization,
-    Rescale, Weights, quantize, reference,
+    Quantize, Rescale, Weights, reference,
 };
 use mobilenet_kernels::{Isa, Padding, Pool, Window};
 
@@ -332,7 +332,7 @@ pub fn quantize_rounds_as_division_does() {
         let input: Vec<f32> =
             halves.chain((0..500).map(|_| f32::from_bits(next() << 1 | 1))).collect();
         let mut bytes = vec![0; input.len()];
-        quantize(&Pool::single(), affine, to, &input, &mut bytes);
+        Quantize::new(affine, to).run(&Pool::single(), &input, &mut bytes);
         for (&x, byte) in input.iter().zip(bytes) {
             assert_eq!(byte, rounded(affine, to, x), "{x:e} in steps of {scale:e}, {affine:?}");
         }

@@ -145,10 +145,11 @@ impl Line<'_> {
                     sums[v] = simd.rescale::<FAST>(sums[v], &constants);
                 }
             }
+            let range = simd.range(packed.records.range);
             for (set, sums) in sums.into_iter().enumerate() {
                 let to = self.output.add(set * self.row + at);
                 let target = Target { to, stride: 0, rows: 1, valid };
-                simd.store::<4>(sums, target, packed.records.range);
+                simd.store::<4>(sums, target, &range);
             }
         }
     }

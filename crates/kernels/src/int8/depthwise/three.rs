@@ -12,6 +12,9 @@ use crate::int8::simd::{Body, Bytes};
 use crate::int8::table::Kernel;
 use crate::int8::{Multiplier, Rescale};
 
+/// Lanes of the widest vectors.
+const MOST: usize = 16;
+
 /// Weights as the kernels read them.
 #[derive(Clone)]
 pub(crate) struct Three {
@@ -211,11 +214,16 @@ impl Vectors<'_> {
     fn run<S: Bytes, const SETS: usize, const FAST: bool>(self, simd: S) {
         let Self { three, kind, row, quads, output } = self;
         let (kinds, pixel, per) = (three.fast.len(), three.spec.input[2], 4 / SETS);
+        // Bytes between the quads of vectors.
+        let apart = 4 * three.step;
         let weights = &three.weights.bytes()[kind * three.sets * 12 * S::LANES..];
         assert!(weights.len() >= SETS * 12 * S::LANES && output.len() == SETS * row);
         let count = (row.div_ceil(S::LANES) - kind).div_ceil(kinds);
         let last = kind * S::LANES + (count - 1) * three.step;
         assert!(quads.len() >= 4 * (last + 2 * pixel + S::LANES));
+        // Vectors that lie inside of the row, and the bytes between them.
+        let (whole, step) =
+            ((row / S::LANES).saturating_sub(kind).div_ceil(kinds), kinds * S::LANES);
         // SAFETY: as asserted, the weights of `SETS` sets exist, and quads for each vector up to the last;
         // `records.at` checks the record. Vectors are written where they lie inside of the row.
         unsafe {
@@ -223,49 +231,74 @@ impl Vectors<'_> {
             for i in 1..3 * SETS {
                 taken[i / 3][i % 3] = simd.weights(weights.as_ptr().add(i * 4 * S::LANES));
             }
-            let record = three.records.at(kind);
-            let bias = simd.load(record.add(Field::Bias.start(S::LANES)));
-            let constants = simd.constants(record);
-            for first in (0..count).step_by(per) {
-                let mut sums = [bias; 4];
-                let mut at = [0; 4];
-                let mut to = [output.as_mut_ptr(); 4];
-                for p in 0..per {
-                    // At the end of the row the last vector may be done twice.
-                    let index = (first + p).min(count - 1);
-                    let from = quads.as_ptr().add(4 * (kind * S::LANES + index * three.step));
-                    for kx in 0..3 {
-                        let quad = simd.quad(from.add(4 * kx * pixel));
-                        for (set, taken) in taken.iter().enumerate() {
-                            let sum = &mut sums[set * per + p];
-                            *sum = simd.dot(*sum, quad, taken[kx]);
-                        }
-                    }
-                    at[p] = (kind + index * kinds) * S::LANES;
-                    for set in 0..SETS {
-                        to[set * per + p] = to[set * per + p].wrapping_add(set * row + at[p]);
-                    }
-                }
-                for sum in &mut sums {
-                    *sum = simd.rescale::<FAST>(*sum, &constants);
-                }
-                let range = three.records.range;
-                if at[per - 1] + S::LANES <= row {
-                    simd.scatter(sums, to, range);
-                    continue;
-                }
-                let mut bytes = [0u8; 64];
-                for (i, to) in to.iter_mut().enumerate() {
-                    *to = bytes.as_mut_ptr().add(i * S::LANES);
-                }
-                simd.scatter(sums, to, range);
-                for (i, bytes) in bytes.chunks_exact(S::LANES).take(4).enumerate() {
+            let group = Group { taken, record: three.records.at(kind), pixel: 4 * pixel };
+            let range = simd.range(three.records.range);
+            let mut from = quads.as_ptr().add(4 * kind * S::LANES);
+            let mut to = output.as_mut_ptr().add(kind * S::LANES);
+            for _ in 0..whole / per {
+                let sums = group.sums::<S, FAST>(simd, |p| from.add(p * apart));
+                let place = |i: usize| to.wrapping_add(i / per * row + i % per * step);
+                simd.scatter(sums, std::array::from_fn(place), &range);
+                from = from.add(per * apart);
+                to = to.wrapping_add(per * step);
+            }
+            // What is left of the row, in which the last vector may be done twice and end behind it.
+            for first in (whole / per * per..count).step_by(per) {
+                let index = |p: usize| (first + p).min(count - 1);
+                let from = quads.as_ptr().add(4 * kind * S::LANES);
+                let sums = group.sums::<S, FAST>(simd, |p| from.add(index(p) * apart));
+                let mut bytes = [[0u8; MOST]; 4];
+                simd.scatter(sums, bytes.each_mut().map(|bytes| bytes.as_mut_ptr()), &range);
+                for (i, bytes) in bytes.iter().enumerate() {
                     let to = &mut output[i / per * row..][..row];
-                    let to = &mut to[at[i % per]..];
+                    let to = &mut to[kind * S::LANES + index(i % per) * step..];
                     let valid = to.len().min(S::LANES);
                     to[..valid].copy_from_slice(&bytes[..valid]);
                 }
             }
+        }
+    }
+}
+
+/// What the vectors of the same channels share.
+struct Group<W, const SETS: usize> {
+    taken: [[W; 3]; SETS],
+    record: *const i32,
+    /// Bytes between the quads of a pixel and of the next.
+    pixel: usize,
+}
+
+impl<W: Copy, const SETS: usize> Group<W, SETS> {
+    /// The output values of `4 / SETS` vectors of each output row: the first row's, then the second's.
+    /// The quads of a vector's first pixel lie at `from`.
+    ///
+    /// # Safety
+    /// Those of three pixels must be readable there, and the record.
+    #[inline(always)]
+    unsafe fn sums<S: Bytes<W = W>, const FAST: bool>(
+        &self,
+        simd: S,
+        from: impl Fn(usize) -> *const u8,
+    ) -> [S::V; 4] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = [simd.load(self.record.add(Field::Bias.start(S::LANES))); 4];
+            let per = 4 / SETS;
+            for p in 0..per {
+                let from = from(p);
+                for kx in 0..3 {
+                    let quad = simd.quad(from.add(kx * self.pixel));
+                    for (set, taken) in self.taken.iter().enumerate() {
+                        let sum = &mut sums[set * per + p];
+                        *sum = simd.dot(*sum, quad, taken[kx]);
+                    }
+                }
+            }
+            let constants = simd.constants(self.record);
+            for sum in &mut sums {
+                *sum = simd.rescale::<FAST>(*sum, &constants);
+            }
+            sums
         }
     }
 }

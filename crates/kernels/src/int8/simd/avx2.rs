@@ -80,15 +80,14 @@ impl Avx2 {
 
 /// Four vectors of values as bytes, within runs of 128 bits, held to a range.
 #[inline(always)]
-fn packed([a, b, c, d]: [__m256i; 4], range: [u8; 2]) -> __m256i {
+fn packed([a, b, c, d]: [__m256i; 4], range: &[__m256i; 2]) -> __m256i {
     // SAFETY: only a token's methods call this.
     unsafe {
         let zero = _mm256_set1_epi16(ZERO as i16);
         let ab = _mm256_subs_epi16(_mm256_packs_epi32(a, b), zero);
         let cd = _mm256_subs_epi16(_mm256_packs_epi32(c, d), zero);
         let x = _mm256_packus_epi16(ab, cd);
-        let x = _mm256_max_epu8(x, _mm256_set1_epi8(range[0] as i8));
-        _mm256_min_epu8(x, _mm256_set1_epi8(range[1] as i8))
+        _mm256_min_epu8(_mm256_max_epu8(x, range[0]), range[1])
     }
 }
 
@@ -99,6 +98,7 @@ impl Bytes for Avx2 {
     type A = Halves;
     type W = Halves;
     type C = Constants;
+    type R = [__m256i; 2];
 
     #[inline(always)]
     fn new() -> Option<Self> {
@@ -209,7 +209,13 @@ impl Bytes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(self, group: [__m256i; 4], to: Target, range: [u8; 2]) {
+    fn range(self, range: [u8; 2]) -> Self::R {
+        // SAFETY: the token proves the features.
+        range.map(|byte| unsafe { _mm256_set1_epi8(byte as i8) })
+    }
+
+    #[inline(always)]
+    unsafe fn store<const NV: usize>(self, group: [__m256i; 4], to: Target, range: &Self::R) {
         // SAFETY: the caller's promise.
         unsafe {
             let x = packed(group, range);
@@ -232,7 +238,7 @@ impl Bytes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn scatter(self, group: [__m256i; 4], to: [*mut u8; 4], range: [u8; 2]) {
+    unsafe fn scatter(self, group: [__m256i; 4], to: [*mut u8; 4], range: &Self::R) {
         // SAFETY: the caller's promise.
         unsafe {
             let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);

@@ -3,6 +3,7 @@
 use super::{Body, Bytes, Target};
 use crate::int8::line::ZERO;
 use crate::int8::records::Field;
+use crate::simd::opaque;
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F, BW, DQ, VL and VNNI.
@@ -69,6 +70,18 @@ impl Avx512Vnni {
     }
 }
 
+/// What `store` and `scatter` need, loaded.
+#[derive(Clone, Copy)]
+pub(crate) struct Range {
+    low: __m512i,
+    high: __m512i,
+    /// Puts the quarters of each run of 128 bits together.
+    order: __m512i,
+}
+
+/// Every fourth word, from each of the first four on.
+static ORDER: [i32; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
+
 #[inline(always)]
 fn mask(count: usize) -> __mmask64 {
     if count >= 64 { u64::MAX } else { (1 << count) - 1 }
@@ -76,15 +89,14 @@ fn mask(count: usize) -> __mmask64 {
 
 /// Four vectors of values as bytes, within runs of 128 bits, held to a range.
 #[inline(always)]
-fn packed([a, b, c, d]: [__m512i; 4], range: [u8; 2]) -> __m512i {
+fn packed([a, b, c, d]: [__m512i; 4], range: &Range) -> __m512i {
     // SAFETY: only a token's methods call this.
     unsafe {
         let zero = _mm512_set1_epi16(ZERO as i16);
         let ab = _mm512_subs_epi16(_mm512_packs_epi32(a, b), zero);
         let cd = _mm512_subs_epi16(_mm512_packs_epi32(c, d), zero);
         let x = _mm512_packus_epi16(ab, cd);
-        let x = _mm512_max_epu8(x, _mm512_set1_epi8(range[0] as i8));
-        _mm512_min_epu8(x, _mm512_set1_epi8(range[1] as i8))
+        _mm512_min_epu8(_mm512_max_epu8(x, range.low), range.high)
     }
 }
 
@@ -95,6 +107,7 @@ impl Bytes for Avx512Vnni {
     type A = __m512i;
     type W = __m512i;
     type C = Constants;
+    type R = Range;
 
     #[inline(always)]
     fn new() -> Option<Self> {
@@ -204,7 +217,20 @@ impl Bytes for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(self, group: [__m512i; 4], to: Target, range: [u8; 2]) {
+    fn range(self, [low, high]: [u8; 2]) -> Range {
+        // SAFETY: the token proves the features, there are sixteen words. Of an order that it knew the
+        // compiler would make four permutations, one for each row.
+        unsafe {
+            Range {
+                low: _mm512_set1_epi8(low as i8),
+                high: _mm512_set1_epi8(high as i8),
+                order: self.load(opaque(ORDER.as_ptr())),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<const NV: usize>(self, group: [__m512i; 4], to: Target, range: &Range) {
         // SAFETY: the caller's promise; masked bytes are not touched.
         unsafe {
             let x = packed(group, range);
@@ -220,8 +246,7 @@ impl Bytes for Avx512Vnni {
             let x = if NV == 2 {
                 _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x)
             } else {
-                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-                _mm512_permutexvar_epi32(order, x)
+                _mm512_permutexvar_epi32(range.order, x)
             };
             let per = 4 / NV;
             let width = 64 / per;
@@ -247,13 +272,10 @@ impl Bytes for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn scatter(self, group: [__m512i; 4], to: [*mut u8; 4], range: [u8; 2]) {
+    unsafe fn scatter(self, group: [__m512i; 4], to: [*mut u8; 4], range: &Range) {
         // SAFETY: the caller's promise.
         unsafe {
-            let x = _mm512_permutexvar_epi32(
-                _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-                packed(group, range),
-            );
+            let x = _mm512_permutexvar_epi32(range.order, packed(group, range));
             _mm_storeu_si128(to[0].cast(), _mm512_castsi512_si128(x));
             _mm_storeu_si128(to[1].cast(), _mm512_extracti32x4_epi32::<1>(x));
             _mm_storeu_si128(to[2].cast(), _mm512_extracti32x4_epi32::<2>(x));

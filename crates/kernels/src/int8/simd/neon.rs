@@ -162,14 +162,14 @@ impl<P: Products> Neon<P> {
 
 /// Four vectors of values as bytes, held to a range.
 #[inline(always)]
-fn packed([a, b, c, d]: [int32x4_t; 4], range: [u8; 2]) -> uint8x16_t {
+fn packed([a, b, c, d]: [int32x4_t; 4], range: &[uint8x16_t; 2]) -> uint8x16_t {
     // SAFETY: only a token's methods call this.
     unsafe {
         let zero = vdupq_n_s16(ZERO as i16);
         let ab = vqsubq_s16(vqmovn_high_s32(vqmovn_s32(a), b), zero);
         let cd = vqsubq_s16(vqmovn_high_s32(vqmovn_s32(c), d), zero);
         let x = vqmovun_high_s16(vqmovun_s16(ab), cd);
-        vminq_u8(vmaxq_u8(x, vdupq_n_u8(range[0])), vdupq_n_u8(range[1]))
+        vminq_u8(vmaxq_u8(x, range[0]), range[1])
     }
 }
 
@@ -181,6 +181,7 @@ impl<P: Products> Bytes for Neon<P> {
     type A = int8x16_t;
     type W = int8x16_t;
     type C = Constants;
+    type R = [uint8x16_t; 2];
 
     #[inline(always)]
     fn new() -> Option<Self> {
@@ -271,13 +272,19 @@ impl<P: Products> Bytes for Neon<P> {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(self, group: [int32x4_t; 4], to: Target, range: [u8; 2]) {
+    fn range(self, range: [u8; 2]) -> Self::R {
+        // SAFETY: the token proves the features.
+        range.map(|byte| unsafe { vdupq_n_u8(byte) })
+    }
+
+    #[inline(always)]
+    unsafe fn store<const NV: usize>(self, group: [int32x4_t; 4], to: Target, range: &Self::R) {
         // SAFETY: the caller's promise; a vector is sixteen bytes.
         unsafe { four::store::<NV>(transmute(packed(group, range)), to) }
     }
 
     #[inline(always)]
-    unsafe fn scatter(self, group: [int32x4_t; 4], to: [*mut u8; 4], range: [u8; 2]) {
+    unsafe fn scatter(self, group: [int32x4_t; 4], to: [*mut u8; 4], range: &Self::R) {
         // SAFETY: the caller's promise; a vector is four words.
         unsafe { four::scatter(transmute(packed(group, range)), to) }
     }

@@ -22,6 +22,7 @@ impl Bytes for Portable {
     type A = [[u8; 4]; LANES];
     type W = [[i8; 4]; LANES];
     type C = ([Multiplier; LANES], i32);
+    type R = [i32; 2];
 
     #[inline(always)]
     fn new() -> Option<Self> {
@@ -94,8 +95,17 @@ impl Bytes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(self, group: [Self::V; 4], to: Target, range: [u8; 2]) {
-        let [low, high] = range.map(i32::from);
+    fn range(self, range: [u8; 2]) -> Self::R {
+        range.map(i32::from)
+    }
+
+    #[inline(always)]
+    unsafe fn store<const NV: usize>(
+        self,
+        group: [Self::V; 4],
+        to: Target,
+        &[low, high]: &Self::R,
+    ) {
         for row in 0..to.rows {
             for (v, vector) in group[row * NV..][..NV].iter().enumerate() {
                 for (i, x) in vector.iter().enumerate() {
@@ -110,8 +120,7 @@ impl Bytes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn scatter(self, group: [Self::V; 4], to: [*mut u8; 4], range: [u8; 2]) {
-        let [low, high] = range.map(i32::from);
+    unsafe fn scatter(self, group: [Self::V; 4], to: [*mut u8; 4], &[low, high]: &Self::R) {
         for (vector, to) in group.into_iter().zip(to) {
             let bytes = vector.map(|x| x.clamp(low, high) as u8);
             // SAFETY: the caller's promise.

@@ -68,9 +68,9 @@ impl Simd128 {
 
 /// Four vectors of values as bytes, held to a range.
 #[inline(always)]
-fn packed([a, b, c, d]: [v128; 4], range: [u8; 2]) -> v128 {
+fn packed([a, b, c, d]: [v128; 4], range: &[v128; 2]) -> v128 {
     let x = u8x16_narrow_i16x8(i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d));
-    u8x16_min(u8x16_max(x, u8x16_splat(range[0])), u8x16_splat(range[1]))
+    u8x16_min(u8x16_max(x, range[0]), range[1])
 }
 
 /// Bytes of four rows in turn, four rows for each lane.
@@ -101,6 +101,7 @@ impl Bytes for Simd128 {
     type A = Halves;
     type W = Halves;
     type C = Constants;
+    type R = [v128; 2];
 
     #[inline(always)]
     fn new() -> Option<Self> {
@@ -185,13 +186,18 @@ impl Bytes for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn store<const NV: usize>(self, group: [v128; 4], to: Target, range: [u8; 2]) {
+    fn range(self, range: [u8; 2]) -> Self::R {
+        range.map(|byte| u8x16_splat(byte))
+    }
+
+    #[inline(always)]
+    unsafe fn store<const NV: usize>(self, group: [v128; 4], to: Target, range: &Self::R) {
         // SAFETY: the caller's promise; a vector is sixteen bytes.
         unsafe { four::store::<NV>(transmute(packed(group, range)), to) }
     }
 
     #[inline(always)]
-    unsafe fn scatter(self, group: [v128; 4], to: [*mut u8; 4], range: [u8; 2]) {
+    unsafe fn scatter(self, group: [v128; 4], to: [*mut u8; 4], range: &Self::R) {
         // SAFETY: the caller's promise; a vector is four words.
         unsafe { four::scatter(transmute(packed(group, range)), to) }
     }
