@@ -1,4 +1,4 @@
-"""A network in 8 bits, quantised by us, in LiteRT and in ours. Called by check.py's parts.
+"""Networks in 8 bits in LiteRT and in ours: quantised by us, and others' files. Called by check.py's parts.
 
 `mobilenet quantize` calibrates on the images themselves; `mobilenet embed` runs the file it wrote, and
 LiteRT's reference kernels must give the same bytes (litert_int8_check.py, in an environment of its own).
@@ -37,15 +37,50 @@ def check(
     given, photos, out, answers = (scratch / name for name in ("images.npy", "photos", "int8.tflite", "int8.npy"))
     np.save(given, images)
     write_photos(photos, images)
-    steps = (
-        [mobilenet, "quantize", "--offline", "--module", module, "--calibration", photos, "--out", out],
-        [mobilenet, "embed", "--offline", "--module", out, "--signature", answer[0], "--output", answer[1], given,
-         "--out", answers],
-        [runtimes, HERE / "litert_int8_check.py", out, given, answers],
-    )
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True)
+    quantize = [mobilenet, "quantize", "--offline", "--module", module, "--calibration", photos, "--out", out]
+    ask(report, f"{name}: 8 bits in LiteRT", quantize, embed(mobilenet, out, given, answers, answer),
+        [runtimes, HERE / "litert_int8_check.py", "uint8", "2", out, given, answers])
+
+
+def check_files(report, mobilenet, runtimes: str, shared: pathlib.Path, scratch: pathlib.Path) -> None:
+    """TensorFlow's file of int8 and Google's of uint8, on the photos of the reference data."""
+    scratch.mkdir()
+    photos = sorted(path for path in (shared / "images").iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
+    for dtype, width, size, file in FILES:
+        given, answers = scratch / f"{size}.npy", scratch / "answers.npy"
+        np.save(given, np.stack([pixels(photo, size) for photo in photos]))
+        model = shared / "formats" / file
+        ask(report, f"{model.name} in LiteRT", embed(mobilenet, model, given, answers, PROBABILITIES),
+            [runtimes, HERE / "litert_int8_check.py", dtype, str(width), model, given, answers])
+
+
+# Of the reference data: type of inputs and outputs, how wide their range is (Google's bytes are pixels, of which 128 is
+# 0), image size, file.
+FILES = (
+    ("int8", 2, 192, "mobilenet_v1_025_192/mobilenet_v1_0.25_192_int8.tflite"),
+    ("uint8", 255 / 128, 192, "quant/mobilenet_v1_0_25_192_quant.tflite"),
+    ("uint8", 255 / 128, 160, "quant/mobilenet_v1_0_5_160_quant.tflite"),
+)
+
+
+def pixels(photo: pathlib.Path, size: int) -> np.ndarray:
+    """Whole pixels in [0, 1], resized, whichever way."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        image = tf.io.decode_jpeg(photo.read_bytes(), channels=3)
+        return session.run(tf.round(tf.image.resize(image, [size, size])) * np.float32(1 / 255))
+
+
+def embed(mobilenet, model: pathlib.Path, images: pathlib.Path, out: pathlib.Path, answer) -> list:
+    signature, output = answer
+    asked = ["--module", model, "--signature", signature, "--output", output]
+    return [mobilenet, "embed", "--offline", *asked, images, "--out", out]
+
+
+def ask(report, what: str, *commands: list) -> None:
+    """One command after the other; the last one's answer is told."""
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             break
     detail = (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()[-300:]
-    report.check(f"{name}: 8 bits in LiteRT", done.returncode == 0, detail)
+    report.check(what, done.returncode == 0, detail)

@@ -85,6 +85,7 @@ def check(report, options, name: str, module: pathlib.Path, images: np.ndarray, 
     if out := convert("model.onnx"):
         ask("ONNX in onnxruntime", python, "onnx_check.py", out, given, wanted, TOLERANCE)
     eight_bits.check(report, options.mobilenet, python, name, module, images, scratch / "int8")
+    eight_bits.check_files(report, options.mobilenet, python, options.shared, scratch / "files")
     photo = (images[0] * 255).round().astype(np.uint8)
     np.save(scratch / "photo.npy", photo)
     labels = options.shared / "labels/imagenet_1001.txt"
