@@ -36,6 +36,10 @@ PEERS_INT8 = [
     Peer("LiteRT", lambda s: [s.python, HERE / "workers/with_litert.py"], "XNNPACK, given int8"),
     Peer("ONNX Runtime", lambda s: [s.python, HERE / "workers/with_onnxruntime.py"]),
 ]
+# Whose products are in bfloat16, in float32's network.
+PEERS_BF16 = [
+    Peer("OpenVINO", lambda s: [s.python, HERE / "workers/with_openvino.py", "--precision", "bf16"], "one stream"),
+]
 # Pipelines from photo files to labels, for the scenario `files`.
 PIPELINES = [
     Peer("OpenCV + LiteRT", lambda s: [s.python, HERE / "workers/opencv_litert.py"]),
@@ -109,10 +113,11 @@ class Ours:
 
     note = ""
 
-    def __init__(self, setup, job: Job, options, isa: str | None = None) -> None:
+    def __init__(self, setup, job: Job, options, isa: str | None = None, precision: str = "") -> None:
         self.job, self.program, self.seconds = job, setup.mobilenet, options.seconds
         isa = isa or options.isa
-        self.isa = ["--isa", isa] if isa else []
+        self.how = ["--isa", isa] if isa else []
+        self.how += ["--precision", precision] if precision else []
         self.version = self._run("--version").split()[-1]
 
     def outputs(self) -> np.ndarray:
@@ -133,7 +138,7 @@ class Ours:
         pass
 
     def _common(self) -> list:
-        return ["--module", self.job.module or self.job.model / "module", "--threads", self.job.threads, "--offline", *self.isa]
+        return ["--module", self.job.module or self.job.model / "module", "--threads", self.job.threads, "--offline", *self.how]
 
     def _run(self, *arguments) -> str:
         return run([self.program, *arguments], self.job.threads)

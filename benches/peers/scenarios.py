@@ -8,14 +8,14 @@ import subprocess
 import sys
 
 import numpy as np
-from peers import PEERS, PEERS_INT8, PIPELINES, Job, Ours, OursFromFiles, Peer, Worker
+from peers import PEERS, PEERS_BF16, PEERS_INT8, PIPELINES, Job, Ours, OursFromFiles, Peer, Worker
 from report import Found, Row
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Largest difference to TensorFlow's logits, as a share of the largest logit: float32 in any order.
 LOGITS_TOLERANCE = 2e-5
-# Photos that the agreement in 8 bits is counted on; each runtime rounds in its own way.
-INT8_PHOTOS = 10
+# Photos that the agreement of less precise networks is counted on; each runtime rounds in its own way.
+PHOTOS = 10
 # Where processors have AVX-512, the instruction set that most of them have beside it.
 HALF_AS_WIDE = "avx2" if platform.machine().lower() in ("x86_64", "amd64") else ""
 # Photos whose label may differ from the majority's: decoders and resizers differ by design here.
@@ -82,9 +82,22 @@ def int8(setup, options) -> Found:
         return made + [(peer.name, lambda peer=peer: Worker(peer, setup, job(batch))) for peer in chosen(PEERS_INT8, options)]
 
     floats = Job(setup.model("0.25", 192), 1, *setup.images(192, 1))
-    agree = lambda rows, workers: agree_on_classes(rows, entries(INT8_PHOTOS))
+    agree = lambda rows, workers: agree_on_classes(rows, entries(PHOTOS))
     timed = [*entries(1), (f"{ours(options)} f32", lambda: Ours(setup, floats, options))]
     return compare(title, "call", 1, timed, agree, options)
+
+
+def bf16(setup, options) -> Found:
+    """One forward pass with products in bfloat16, beside ours in float32; who cannot says so."""
+    job = lambda batch: Job(setup.model("0.25", 192), 1, *setup.images(192, batch))
+
+    def entries(batch: int) -> list:
+        made = [(ours(options), lambda: Ours(setup, job(batch), options, precision="bf16"))]
+        return made + [(peer.name, lambda peer=peer: Worker(peer, setup, job(batch))) for peer in chosen(PEERS_BF16, options)]
+
+    agree = lambda rows, workers: agree_on_classes(rows, entries(PHOTOS))
+    timed = [*entries(1), (f"{ours(options)} f32", lambda: Ours(setup, job(1), options))]
+    return compare("MobileNet V1 0.25/192 in bfloat16, batch 1, 1 thread", "call", 1, timed, agree, options)
 
 
 def files(setup, options) -> Found:
@@ -130,6 +143,7 @@ SCENARIOS = {
     "batch_2_threads": inference("0.25", 192, batch=32, threads=2),
     "scaling": scaling,
     "int8": int8,
+    "bf16": bf16,
     "files": files,
     "cold_start": cold_start,
 }

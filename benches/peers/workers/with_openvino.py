@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, one stream; `--precision f32` keeps float32 (it would choose bfloat16 where it can)."""
+"""OpenVINO on the CPU, one stream; `--precision f32` keeps float32 (it would choose bfloat16 where it can), and `bf16` is an error where it cannot."""
 
 import openvino
 from protocol import arguments, nchw, serve
@@ -15,7 +15,10 @@ def load(folder, images, threads):
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
     }
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    compiled = core.compile_model(model, "CPU", settings)
+    if (precision := compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()) != arguments().precision:
+        raise SystemExit(f"computes in {precision}")
+    request = compiled.create_infer_request()
     request.set_input_tensor(openvino.Tensor(images))
     call = lambda: request.infer(share_outputs=True)
     return openvino.__version__.split("-")[0], call, lambda: request.get_output_tensor().data.copy()
