@@ -1,6 +1,6 @@
 //! AVX2: eight sums, bytes widened to 16 bits (`vpmaddubsw` would saturate).
 
-use super::{Body, Bytes, Target, place};
+use super::{Body, Bytes, Target};
 use crate::int8::line::ZERO;
 use crate::int8::records::Field;
 use std::arch::x86_64::*;
@@ -89,6 +89,13 @@ fn packed([a, b, c, d]: [__m256i; 4], range: &[__m256i; 2]) -> __m256i {
         let x = _mm256_packus_epi16(ab, cd);
         _mm256_min_epu8(_mm256_max_epu8(x, range[0]), range[1])
     }
+}
+
+/// The bytes of each vector of a group, one after the other.
+#[inline(always)]
+fn rows(packed: __m256i) -> __m256i {
+    // SAFETY: only a token's methods call this.
+    unsafe { _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
 }
 
 impl Bytes for Avx2 {
@@ -219,20 +226,33 @@ impl Bytes for Avx2 {
         // SAFETY: the caller's promise.
         unsafe {
             let x = packed(group, range);
-            if NV == 4 && to.valid == 32 {
-                return _mm256_storeu_si256(to.to.cast(), x);
+            if NV == 4 {
+                if to.valid == 32 {
+                    return _mm256_storeu_si256(to.to.cast(), x);
+                }
+                let mut bytes = [0u8; 32];
+                _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x);
+                return std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.to, to.valid);
             }
-            // Each 128 bits hold four outputs of each vector of the group in turn.
+            // Each 128 bits hold four outputs of each vector of the group in turn: put rows together.
+            let x = if NV == 2 { _mm256_permute4x64_epi64::<0b11_01_10_00>(x) } else { rows(x) };
+            let row = |index: usize| to.to.add(index * to.stride);
+            if to.valid == 8 * NV && to.rows == 4 / NV {
+                let (low, high) = (_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+                if NV == 2 {
+                    _mm_storeu_si128(row(0).cast(), low);
+                    return _mm_storeu_si128(row(1).cast(), high);
+                }
+                _mm_storel_epi64(row(0).cast(), low);
+                _mm_storel_epi64(row(1).cast(), _mm_unpackhi_epi64(low, low));
+                _mm_storel_epi64(row(2).cast(), high);
+                return _mm_storel_epi64(row(3).cast(), _mm_unpackhi_epi64(high, high));
+            }
             let mut bytes = [0u8; 32];
             _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x);
-            for row in 0..to.rows {
-                for run in 0..2 * NV {
-                    let from = 16 * (run / NV) + 4 * (row * NV + run % NV);
-                    let at = place(NV, run % NV, 4 * (run / NV));
-                    let count = to.valid.saturating_sub(at).min(4);
-                    let output = to.to.add(row * to.stride + at);
-                    std::ptr::copy_nonoverlapping(bytes.as_ptr().add(from), output, count);
-                }
+            for index in 0..to.rows {
+                let from = bytes.as_ptr().add(8 * NV * index);
+                std::ptr::copy_nonoverlapping(from, row(index), to.valid);
             }
         }
     }
@@ -241,8 +261,7 @@ impl Bytes for Avx2 {
     unsafe fn scatter(self, group: [__m256i; 4], to: [*mut u8; 4], range: &Self::R) {
         // SAFETY: the caller's promise.
         unsafe {
-            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-            let x = _mm256_permutevar8x32_epi32(packed(group, range), order);
+            let x = rows(packed(group, range));
             let (low, high) = (_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
             _mm_storel_epi64(to[0].cast(), low);
             _mm_storel_epi64(to[1].cast(), _mm_unpackhi_epi64(low, low));
