@@ -39,7 +39,10 @@ struct Values(Vec<i8>, Vec<i32>, Vec<Multiplier>);
 
 impl Values {
     fn new(terms: usize, outputs: usize) -> Self {
-        let weights = bytes(terms * outputs).iter().map(|&byte| byte as i8).collect();
+        // Like those of a trained network, most of them small.
+        let normal =
+            |i: usize| (0..4).map(|k| (i * 7919 + k * i * i) % 64).sum::<usize>() as i32 - 126;
+        let weights = (0..terms * outputs).map(|i| normal(i).clamp(-128, 127) as i8).collect();
         let multiplier = Multiplier::new(0.0107 / (terms as f64).sqrt()).unwrap();
         let bias = (0..outputs).map(|i| i as i32 * 77 % 1000).collect();
         Self(weights, bias, vec![multiplier; outputs])

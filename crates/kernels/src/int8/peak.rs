@@ -38,11 +38,11 @@ impl Body for Chains {
         let zeros = [0; 16];
         // SAFETY: no vector has more than 64 bytes.
         unsafe {
-            let (a, w) = (simd.spread(bytes.as_ptr()), simd.weights(bytes.as_ptr().cast()));
+            let (a, w) = (simd.spread(bytes.as_ptr()), simd.factors(bytes.as_ptr().cast()));
             let mut sums = [simd.load(zeros.as_ptr()); CHAINS];
             for _ in 0..STEPS {
                 for sum in &mut sums {
-                    *sum = simd.dot(*sum, a, w);
+                    *sum = simd.dot_spread(*sum, a, w);
                 }
             }
             std::hint::black_box(sums);

@@ -2,7 +2,7 @@
 //! register tiles. Sums are integers, so no split of the work changes them.
 
 use super::line::Sums;
-use super::records::{Field, Lines, Records, split};
+use super::records::{Field, Lines, PASSES, Records, split};
 use super::simd::{Body, Bytes, Target, place};
 use super::table::Kernel;
 use super::{Multiplier, Rescale, Weights};
@@ -101,7 +101,7 @@ impl Product {
         let lanes = kernel.lanes;
         let fours = product("patch", &[source.segments, source.run.div_ceil(4)])?;
         let vectors = source.outputs.div_ceil(lanes) + 4;
-        product("packed weights", &[3, fours, vectors, 4 * lanes])?;
+        product("packed weights", &[PASSES, fours, vectors, 4 * lanes])?;
         let mut result = Self {
             kernel,
             segments: source.segments,
@@ -133,7 +133,7 @@ impl Product {
         (first, record): (usize, usize),
         bytes: &mut Vec<i8>,
     ) -> Panel {
-        let lanes = self.kernel.lanes;
+        let Kernel { lanes, saturates, .. } = *self.kernel;
         let rest = source.outputs - first;
         let vectors = match rest.div_ceil(lanes) {
             1 => 1,
@@ -145,14 +145,15 @@ impl Product {
         let mut passes = Vec::new();
         for segment in 0..source.segments {
             for at in (0..source.run).step_by(4) {
-                let fours = Four { source, first, valid, segment, at, vectors, lanes };
+                let fours = Four { saturates, source, first, valid, segment, at, vectors, lanes };
                 fours.push(0, bytes);
-                passes.extend((1..3).filter(|&pass| fours.has(pass)).map(|p| (p, segment, at)));
+                let more = (1..PASSES).take_while(|&pass| fours.has(pass));
+                passes.extend(more.map(|pass| (pass, segment, at)));
             }
         }
         let extra = self.extra.len()..self.extra.len() + passes.len();
         for (pass, segment, at) in passes {
-            Four { source, first, valid, segment, at, vectors, lanes }.push(pass, bytes);
+            Four { saturates, source, first, valid, segment, at, vectors, lanes }.push(pass, bytes);
             self.extra.push((segment, at));
         }
         let fast = self
@@ -211,6 +212,7 @@ impl Product {
 
 /// Four inputs and the outputs of a panel.
 struct Four<'a> {
+    saturates: bool,
     source: &'a Source<'a>,
     first: usize,
     valid: usize,
@@ -221,24 +223,25 @@ struct Four<'a> {
 }
 
 impl Four<'_> {
-    /// What pass `pass` multiplies input `k` of the four by, for an output of the panel.
-    fn weight(&self, pass: usize, output: usize, k: usize) -> i8 {
-        if output >= self.valid || self.at + k >= self.source.run {
-            return 0;
-        }
-        let weight = (self.source.weight)(self.first + output, self.segment, self.at + k);
-        split(weight).nth(pass).unwrap_or(0)
+    /// What pass `pass` multiplies two of the four inputs by, `k` and the next, for an output of the panel.
+    fn pair(&self, pass: usize, output: usize, k: usize) -> [i8; 2] {
+        let weight = |at: usize| match output < self.valid && at < self.source.run {
+            true => (self.source.weight)(self.first + output, self.segment, at),
+            false => 0,
+        };
+        let pair = [weight(self.at + k), weight(self.at + k + 1)];
+        split(pair, self.saturates).nth(pass).unwrap_or_default()
     }
 
     fn has(&self, pass: usize) -> bool {
-        (0..self.valid).any(|output| (0..4).any(|k| self.weight(pass, output, k) != 0))
+        (0..self.valid).any(|output| [0, 2].iter().any(|&k| self.pair(pass, output, k) != [0; 2]))
     }
 
     fn push(&self, pass: usize, bytes: &mut Vec<i8>) {
         for vector in 0..self.vectors {
             for lane in 0..self.lanes {
                 let output = place(self.vectors, vector, lane);
-                bytes.extend((0..4).map(|k| self.weight(pass, output, k)));
+                [0, 2].iter().for_each(|&k| bytes.extend(self.pair(pass, output, k)));
             }
         }
     }
@@ -486,15 +489,15 @@ impl Inputs {
         // SAFETY: the caller's promise.
         unsafe {
             for u in 0..U {
-                let mut packed = [simd.weights(weights.add(u * NV * vector)); NV];
+                let mut packed = [simd.factors(weights.add(u * NV * vector)); NV];
                 for (v, packed) in packed.iter_mut().enumerate().skip(1) {
-                    *packed = simd.weights(weights.add((u * NV + v) * vector));
+                    *packed = simd.factors(weights.add((u * NV + v) * vector));
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let from = self.groups[r / GROUP].add(r % GROUP * self.stride + 4 * u);
                     let a = simd.spread(from);
                     for (sum, weights) in sums.iter_mut().zip(packed) {
-                        *sum = simd.dot(*sum, a, weights);
+                        *sum = simd.dot_spread(*sum, a, weights);
                     }
                 }
             }

@@ -58,6 +58,13 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     type A: Copy;
     /// Four weights for each lane.
     type W: Copy;
+    /// Four inputs for all lanes.
+    type Spread: Copy;
+    /// Four weights for each lane, of inputs that all lanes share.
+    type Factors: Copy;
+    /// Whether `dot_spread` sums the products of two neighbours in 16 bits, no more than which weights may
+    /// make of bytes.
+    const SATURATES: bool = false;
     /// What rescaling a vector needs, loaded.
     type C: Copy;
     /// The smallest and the largest byte to write, loaded.
@@ -71,10 +78,14 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` integers must be readable at `from`.
     unsafe fn load(self, from: *const i32) -> Self::V;
-    /// The same four inputs for every lane.
     /// # Safety
     /// Four bytes must be readable at `from`.
-    unsafe fn spread(self, from: *const u8) -> Self::A;
+    unsafe fn spread(self, from: *const u8) -> Self::Spread;
+    /// # Safety
+    /// `4 * LANES` bytes must be readable at `from`.
+    unsafe fn factors(self, from: *const i8) -> Self::Factors;
+    /// As `dot`, of inputs that all lanes share.
+    fn dot_spread(self, sum: Self::V, a: Self::Spread, w: Self::Factors) -> Self::V;
     /// # Safety
     /// `4 * LANES` bytes must be readable at `from`.
     unsafe fn weights(self, from: *const i8) -> Self::W;

@@ -28,6 +28,8 @@ pub struct Kernel {
     pub(crate) takes_lines: bool,
     /// What it takes from each input.
     pub(crate) offset: i32,
+    /// Whether products sum neighbours in 16 bits.
+    pub(crate) saturates: bool,
     /// Vectors in the widest panel of outputs.
     pub(crate) vectors: usize,
     pub(crate) available: fn() -> bool,
@@ -52,6 +54,7 @@ macro_rules! kernel {
             lanes: $token::LANES,
             takes_lines: $token::LINES,
             offset: $token::OFFSET,
+            saturates: $token::SATURATES,
             vectors: $vectors,
             available: || $token::new().is_some(),
             product: product::entry::<$token, $m4, $m2, $m1>,

@@ -1,4 +1,5 @@
-//! AVX2: eight sums, bytes widened to 16 bits (`vpmaddubsw` would saturate).
+//! AVX2: eight sums. In products `vpmaddubsw` sums pairs in 16 bits, which weights are packed for; elsewhere
+//! bytes are widened.
 
 use super::{Body, Bytes, Target};
 use crate::int8::line::ZERO;
@@ -104,6 +105,9 @@ impl Bytes for Avx2 {
     type V = __m256i;
     type A = Halves;
     type W = Halves;
+    type Spread = __m256i;
+    type Factors = __m256i;
+    const SATURATES: bool = true;
     type C = Constants;
     type R = [__m256i; 2];
 
@@ -126,9 +130,24 @@ impl Bytes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn spread(self, from: *const u8) -> Halves {
+    unsafe fn spread(self, from: *const u8) -> __m256i {
         // SAFETY: the caller's promise.
-        unsigned(unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) })
+        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn factors(self, from: *const i8) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    fn dot_spread(self, sum: __m256i, a: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the token proves the features.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(a, w);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
     }
 
     #[inline(always)]

@@ -106,6 +106,8 @@ impl Bytes for Avx512Vnni {
     type V = __m512i;
     type A = __m512i;
     type W = __m512i;
+    type Spread = __m512i;
+    type Factors = __m512i;
     type C = Constants;
     type R = Range;
 
@@ -136,6 +138,17 @@ impl Bytes for Avx512Vnni {
     unsafe fn spread(self, from: *const u8) -> __m512i {
         // SAFETY: the caller's promise.
         unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn factors(self, from: *const i8) -> __m512i {
+        // SAFETY: the caller's promise.
+        unsafe { self.weights(from) }
+    }
+
+    #[inline(always)]
+    fn dot_spread(self, sum: __m512i, a: __m512i, w: __m512i) -> __m512i {
+        self.dot(sum, a, w)
     }
 
     #[inline(always)]

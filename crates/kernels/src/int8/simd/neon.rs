@@ -180,6 +180,8 @@ impl<P: Products> Bytes for Neon<P> {
     type V = int32x4_t;
     type A = int8x16_t;
     type W = int8x16_t;
+    type Spread = int8x16_t;
+    type Factors = int8x16_t;
     type C = Constants;
     type R = [uint8x16_t; 2];
 
@@ -205,6 +207,17 @@ impl<P: Products> Bytes for Neon<P> {
         let four = unsafe { vdupq_n_u32(from.cast::<u32>().read_unaligned()) };
         // SAFETY: the token proves the features.
         self.inputs(unsafe { vreinterpretq_u8_u32(four) })
+    }
+
+    #[inline(always)]
+    unsafe fn factors(self, from: *const i8) -> int8x16_t {
+        // SAFETY: the caller's promise.
+        unsafe { self.weights(from) }
+    }
+
+    #[inline(always)]
+    fn dot_spread(self, sum: int32x4_t, a: int8x16_t, w: int8x16_t) -> int32x4_t {
+        self.dot(sum, a, w)
     }
 
     #[inline(always)]

@@ -21,6 +21,8 @@ impl Bytes for Portable {
     type V = [i32; LANES];
     type A = [[u8; 4]; LANES];
     type W = [[i8; 4]; LANES];
+    type Spread = Self::A;
+    type Factors = Self::W;
     type C = ([Multiplier; LANES], i32);
     type R = [i32; 2];
 
@@ -41,9 +43,20 @@ impl Bytes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn spread(self, from: *const u8) -> Self::A {
+    unsafe fn spread(self, from: *const u8) -> Self::Spread {
         // SAFETY: the caller's promise.
         [unsafe { from.cast::<[u8; 4]>().read_unaligned() }; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn factors(self, from: *const i8) -> Self::Factors {
+        // SAFETY: the caller's promise.
+        unsafe { self.weights(from) }
+    }
+
+    #[inline(always)]
+    fn dot_spread(self, sum: Self::V, a: Self::A, w: Self::W) -> Self::V {
+        self.dot(sum, a, w)
     }
 
     #[inline(always)]

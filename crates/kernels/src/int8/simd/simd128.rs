@@ -100,6 +100,8 @@ impl Bytes for Simd128 {
     type V = v128;
     type A = Halves;
     type W = Halves;
+    type Spread = Halves;
+    type Factors = Halves;
     type C = Constants;
     type R = [v128; 2];
 
@@ -123,6 +125,17 @@ impl Bytes for Simd128 {
     unsafe fn spread(self, from: *const u8) -> Halves {
         // SAFETY: the caller's promise; the instruction needs no alignment.
         unsigned(unsafe { v128_load32_splat(from.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn factors(self, from: *const i8) -> Halves {
+        // SAFETY: the caller's promise.
+        unsafe { self.weights(from) }
+    }
+
+    #[inline(always)]
+    fn dot_spread(self, sum: v128, a: Halves, w: Halves) -> v128 {
+        self.dot(sum, a, w)
     }
 
     #[inline(always)]
