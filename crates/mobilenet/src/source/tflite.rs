@@ -4,6 +4,7 @@
 mod graph;
 mod operators;
 mod shifts;
+mod sizes;
 
 use mobilenet_formats::tflite::{self, AssociatedFileType, Model, ModelMetadata};
 use mobilenet_formats::tflite::{ContentProperties, ProcessUnitOptions, TensorMetadata};

@@ -10,6 +10,7 @@ use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
 use mobilenet_formats::tflite::{Affine, Model, Operator, SubGraph, Tensor, TensorType};
 use mobilenet_formats::{self as formats, DType, Limits, TensorData};
 
+use super::sizes::Sizes;
 use super::{operators, shifts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
@@ -42,6 +43,8 @@ pub(super) struct Importer<'a> {
     values: HashMap<usize, Value>,
     /// Tensors that hold what a constant holds: a `DEQUANTIZE` of weights.
     same_as: HashMap<usize, usize>,
+    /// Tensors that hold sizes.
+    sizes: HashMap<i32, Sizes>,
     points: Vec<(String, TensorId)>,
     /// Dimension 0 of the file's input.
     batch: i32,
@@ -61,6 +64,7 @@ impl<'a> Importer<'a> {
             graph: Graph::new(),
             values: HashMap::new(),
             same_as: HashMap::new(),
+            sizes: HashMap::new(),
             points: Vec::new(),
             batch: 1,
         })
@@ -187,6 +191,27 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
+    /// The sizes that a tensor holds, where they are computed.
+    pub(super) fn computed_sizes(&self, index: i32) -> Option<&Sizes> {
+        self.sizes.get(&index)
+    }
+
+    /// The sizes that a tensor holds: computed, or a constant of integers.
+    pub(super) fn sizes(&self, index: i32) -> Result<Sizes> {
+        match self.computed_sizes(index) {
+            Some(sizes) => Ok(sizes.clone()),
+            None => Ok(self.integers(index)?.into_iter().map(Some).collect()),
+        }
+    }
+
+    /// Says that tensor `index` holds these sizes.
+    pub(super) fn bind_sizes(&mut self, index: i32, sizes: Sizes) -> Result<()> {
+        match self.sizes.insert(index, sizes) {
+            None => Ok(()),
+            Some(_) => Err(wrong(format!("tensor {index} is computed twice"))),
+        }
+    }
+
     // Nodes of the graph.
 
     /// Adds a node under a free name like `name`; gives its first output.
@@ -241,6 +266,10 @@ impl<'a> Importer<'a> {
 
     fn real_constant(&mut self, index: i32) -> Result<TensorId> {
         let name = self.name(index)?;
+        if self.computed_sizes(index).is_some() {
+            let message = format!("`{name}` holds sizes, which only a RESHAPE may take");
+            return Err(Error::new(ErrorKind::Graph, message));
+        }
         let Some((source, value)) = self.constant(index)? else {
             return Err(wrong(format!("tensor `{name}` is used before it is computed")));
         };

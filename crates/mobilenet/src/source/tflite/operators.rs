@@ -7,6 +7,7 @@ use mobilenet_formats::tflite::{
 use mobilenet_formats::{self as formats, DType, TensorData};
 
 use super::graph::Importer;
+use super::sizes;
 use crate::error::{Error, ErrorKind, Result};
 
 type Import = fn(&mut Importer<'_>, &Operator) -> Result<()>;
@@ -25,13 +26,16 @@ const OPERATORS: &[(BuiltinOperator, Import)] = &[
     (BuiltinOperator::MEAN, mean),
     (BuiltinOperator::MINIMUM, |importer, operator| binary(importer, operator, "Minimum")),
     (BuiltinOperator::MUL, |importer, operator| binary(importer, operator, "Mul")),
+    (BuiltinOperator::PACK, sizes::pack),
     (BuiltinOperator::PAD, pad),
     (BuiltinOperator::QUANTIZE, same_values),
     (BuiltinOperator::RELU, |importer, operator| unary(importer, operator, "Relu")),
     (BuiltinOperator::RELU6, |importer, operator| unary(importer, operator, "Relu6")),
     (BuiltinOperator::RESHAPE, reshape),
+    (BuiltinOperator::SHAPE, sizes::shape),
     (BuiltinOperator::SOFTMAX, softmax),
     (BuiltinOperator::SQUEEZE, reshape),
+    (BuiltinOperator::STRIDED_SLICE, sizes::strided_slice),
     (BuiltinOperator::SUB, |importer, operator| binary(importer, operator, "Sub")),
 ];
 
@@ -40,11 +44,11 @@ pub(super) fn find(code: BuiltinOperator) -> Option<Import> {
     OPERATORS.iter().find(|(known, _)| *known == code).map(|(_, import)| *import)
 }
 
-fn unsupported(what: impl std::fmt::Display) -> Error {
+pub(super) fn unsupported(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Graph, format!("{what} is not supported"))
 }
 
-fn options_missing() -> Error {
+pub(super) fn options_missing() -> Error {
     Error::new(ErrorKind::Format, "the options are missing or those of another operator")
 }
 
@@ -346,16 +350,15 @@ fn binary(importer: &mut Importer<'_>, operator: &Operator, op: &'static str) ->
         .end(importer)
 }
 
-/// `RESHAPE` and `SQUEEZE`: to the shape that the file gives the output, for any number of images.
+/// `RESHAPE` and `SQUEEZE`: to the shape that is computed, else to that which the file gives the output,
+/// for any number of images.
 fn reshape(importer: &mut Importer<'_>, operator: &Operator) -> Result<()> {
     let (input, output) = (importer.input(operator, 0)?, importer.output(operator)?);
-    let dims = importer.file_shape(output)?;
-    let mut shape: Vec<i64> = dims.iter().map(|&dim| i64::try_from(dim).unwrap_or(0)).collect();
-    if let (Some(first), Some(&dim)) = (shape.first_mut(), dims.first())
-        && importer.is_batch(dim)
-    {
-        *first = -1;
-    }
+    let computed = importer.optional(operator, 1).and_then(|index| importer.computed_sizes(index));
+    let shape = match computed {
+        Some(sizes) => sizes::as_shape(sizes)?,
+        None => shape_in_file(importer, output)?,
+    };
     let name = importer.name(output)?;
     let shape = importer.add_ints(&format!("{name}/shape"), &shape)?;
     let is_same = importer.affine(input)? == importer.affine(output)?;
@@ -374,6 +377,18 @@ fn reshape(importer: &mut Importer<'_>, operator: &Operator) -> Result<()> {
                 .end(importer)
         }
     }
+}
+
+/// The shape that the file gives a tensor, for any number of images.
+fn shape_in_file(importer: &Importer<'_>, index: i32) -> Result<Vec<i64>> {
+    let dims = importer.file_shape(index)?;
+    let mut shape: Vec<i64> = dims.iter().map(|&dim| i64::try_from(dim).unwrap_or(0)).collect();
+    if let (Some(first), Some(&dim)) = (shape.first_mut(), dims.first())
+        && importer.is_batch(dim)
+    {
+        *first = -1;
+    }
+    Ok(shape)
 }
 
 /// `QUANTIZE` and `DEQUANTIZE`: another form of the same values.
