@@ -116,11 +116,8 @@ fn without_metadata_pixels_go_in_as_they_are() {
     let model = read(&file());
     let stated = load(&model);
     let silent = load(&Model { metadata: Vec::new(), ..model });
-    let of_bytes = |mut steps: Vec<String>| {
-        steps.retain(|kernel| kernel.contains("_u8"));
-        steps
-    };
-    assert_eq!(of_bytes(kernels(&silent)), of_bytes(kernels(&stated)));
+    // Pixels of callers are in [0, 1]: what makes whole ones of them is no step of its own.
+    assert_eq!(kernels(&silent), kernels(&stated));
     for seed in 20..22 {
         // Half a pixel more, and the network of floats is rounded to the pixel itself.
         let (pixels, moved) = (images(0.0, seed), images(0.5, seed));

@@ -70,31 +70,31 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// The value that `tensor` is a multiple of, and a sum with, by two scalars: how images in
-    /// [0, 1] become what a network wants.
+    /// The value that `tensor` is a multiple of by a scalar, or that and a sum with another: how images
+    /// in [0, 1] become what a network wants.
     fn affine_of(
         &self,
         tensor: TensorId,
         names: &mut Vec<String>,
     ) -> Result<Option<(ValueId, Affine)>> {
-        let sum = self.graph.node(tensor.node);
-        let sign = match sum.op_name.as_str() {
-            "Sub" => -1.0,
-            "Add" | "AddV2" => 1.0,
-            _ => return Ok(None),
+        let last = self.graph.node(tensor.node);
+        let (product, shift) = match (last.op_name.as_str(), last.inputs.as_slice()) {
+            ("Sub", &[product, shift]) => (product, self.scalar(shift)?.map(|shift| -shift)),
+            ("Add" | "AddV2", &[product, shift]) => (product, self.scalar(shift)?),
+            _ => (tensor, Some(0.0)),
         };
-        let &[product, shift] = sum.inputs.as_slice() else { return Ok(None) };
         let multiplied = self.graph.node(product.node);
         let (&[x, factor], "Mul") = (multiplied.inputs.as_slice(), multiplied.op_name.as_str())
         else {
             return Ok(None);
         };
-        let (Some(factor), Some(shift)) = (self.scalar(factor)?, self.scalar(shift)?) else {
-            return Ok(None);
-        };
+        let (Some(factor), Some(shift)) = (self.scalar(factor)?, shift) else { return Ok(None) };
         let Some(&x) = self.env.get(&x) else { return Ok(None) };
-        names.extend([sum.name.clone(), multiplied.name.clone()]);
-        Ok(Some((x, Affine { factor, shift: sign * shift })))
+        if product != tensor {
+            names.push(last.name.clone());
+        }
+        names.push(multiplied.name.clone());
+        Ok(Some((x, Affine { factor, shift })))
     }
 
     /// The value of `tensor`, if it is a constant in single precision without dimensions, which
