@@ -189,6 +189,7 @@ const OPS: &[(&str, Import)] = &[
     ("Rsqrt", unary::Unary::rsqrt),
     ("SelectV2", select::Select::import),
     ("Shape", shape::ShapeOf::import),
+    ("Sigmoid", unary::Unary::sigmoid),
     ("Snapshot", identity::Identity::import),
     ("Softmax", softmax::Softmax::import),
     ("SoftmaxCrossEntropyWithLogits", cross_entropy::CrossEntropy::import),

@@ -212,6 +212,7 @@ fn unary() -> Vec<Case> {
         case("Relu", float(), vec![Spread(&[6], gates)]),
         case("Relu6", float(), vec![Spread(&[6], gates)]),
         case("Rsqrt", float(), positive()),
+        case("Sigmoid", float(), any()),
         case("Snapshot", float(), any()),
         case("Softmax", float(), any()),
         case("Sqrt", float(), positive()),

@@ -6,10 +6,11 @@ mod support;
 use std::error::Error;
 
 use mobilenet::export::tflite::WeightType;
-use mobilenet::{Limits, Module, Tensor};
+use mobilenet::quantize::{QuantizeOptions, quantize};
+use mobilenet::{ExportFormat, Limits, Module, Scores, Tensor};
 use mobilenet_formats::MemoryFiles;
 use mobilenet_formats::tflite::{self, BuiltinOperator, BuiltinOptions, Model, TensorType};
-use support::{lively_module, save};
+use support::{difference, lively_module, rows, save};
 
 const SIDE: usize = 32;
 
@@ -146,4 +147,48 @@ fn shapes_that_tflite_files_compute_of_the_number_of_images() {
     edit.last().0.inputs[0] = sizes;
     let said = said(edit);
     assert!(said.contains("`sizes` holds sizes, which only a RESHAPE may take"), "{said}");
+}
+
+/// A head that is asked about each class by itself.
+#[test]
+fn a_sigmoid_answers_with_probabilities() {
+    let scores = Edit::new().load().unwrap();
+    let scores = rows(&scores.call(&images(2)).unwrap());
+    let mut edit = Edit::new();
+    let code = edit.operator(BuiltinOperator::LOGISTIC, &[], 0, BuiltinOptions::None).opcode_index;
+    let last = edit.last().0;
+    (last.opcode_index, last.builtin_options) = (code, BuiltinOptions::None);
+    let module = edit.load().unwrap();
+    assert_eq!(module.scores(), Scores::Probabilities);
+    let expected: Vec<Vec<f64>> =
+        scores.iter().map(|row| row.iter().copied().map(sigmoid).collect()).collect();
+    let answers = |module: &Module| rows(&module.call(&images(2)).unwrap());
+    let near = |ours: &[Vec<f64>], by: f64, what: &str| {
+        for (ours, expected) in ours.iter().zip(&expected) {
+            assert!(difference(ours, expected) <= by, "{what}: {ours:?} {expected:?}");
+        }
+    };
+    near(&answers(&module), 1e-6, "tflite");
+    for (format, name) in [
+        (ExportFormat::TfLite, "sigmoid.tflite"),
+        (ExportFormat::Onnx, "sigmoid.onnx"),
+        (ExportFormat::FrozenGraph, "sigmoid.pb"),
+        (ExportFormat::HubArchive, "sigmoid.tar.gz"),
+    ] {
+        let files = module.export(format, name).unwrap();
+        let path = save(name, files.get(name).unwrap());
+        let again = Module::options().threads(2).load(path.to_str().unwrap()).unwrap();
+        assert_eq!(again.scores(), Scores::Probabilities, "{name}");
+        near(&answers(&again), 1e-5, name);
+    }
+    let photos = (0..8).map(|_| Ok(images(1)));
+    let small = quantize(&module, photos, &QuantizeOptions::default()).unwrap();
+    let path = save("small.tflite", &small.to_tflite().unwrap());
+    let small = Module::options().threads(2).load(path.to_str().unwrap()).unwrap();
+    assert_eq!(small.scores(), Scores::Probabilities);
+    near(&answers(&small), 0.1, "8 bits");
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
 }

@@ -45,6 +45,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Reshape", reshape),
     ("Rsqrt", rsqrt),
     ("SelectV2", select),
+    ("Sigmoid", sigmoid),
     ("Snapshot", pass),
     ("Softmax", softmax),
     ("SoftmaxCrossEntropyWithLogits", cross_entropy),
@@ -189,6 +190,14 @@ fn rsqrt(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
     let cube = scope.add("Mul", &[square, y])?;
     let slope = scope.add("Mul", &[first(dy)?, half])?;
     Ok(vec![Some(scope.add("Mul", &[slope, cube])?)])
+}
+
+/// `dy * y * (1 - y)`.
+fn sigmoid(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {
+    let (y, one) = (scope.output(0), scope.scalar(1.0)?);
+    let rest = scope.add("Sub", &[one, y])?;
+    let slope = scope.add("Mul", &[y, rest])?;
+    Ok(vec![Some(scope.add("Mul", &[first(dy)?, slope])?)])
 }
 
 fn relu(scope: &mut Scope<'_>, dy: &[Option<TensorId>]) -> Result<Slopes> {

@@ -23,6 +23,7 @@ pub(crate) enum Function {
     Relu,
     Relu6,
     Rsqrt,
+    Sigmoid,
     Sqrt,
     Square,
 }
@@ -39,6 +40,7 @@ impl Function {
             Self::Relu => x.clamp(0.0, f64::INFINITY),
             Self::Relu6 => x.clamp(0.0, 6.0),
             Self::Rsqrt => 1.0 / x.sqrt(),
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Self::Sqrt => x.sqrt(),
             Self::Square => x * x,
         }
@@ -76,6 +78,7 @@ imports! {
     relu Relu,
     relu6 Relu6,
     rsqrt Rsqrt,
+    sigmoid Sigmoid,
     sqrt Sqrt,
     square Square,
 }

@@ -113,6 +113,7 @@ impl Recipe for Unary {
             Function::Relu => UnaryOp::Relu,
             Function::Relu6 => UnaryOp::Relu6,
             Function::Rsqrt => UnaryOp::Rsqrt,
+            Function::Sigmoid => UnaryOp::Sigmoid,
             Function::Sqrt => UnaryOp::Sqrt,
             Function::Square => UnaryOp::Square,
         };

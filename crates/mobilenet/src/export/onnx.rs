@@ -285,6 +285,7 @@ const OPS: &[(&str, Write)] = &[
     ("Relu", Write::With(|w, id| unary(w, id, "Relu"))),
     ("Relu6", Write::With(relu6)),
     ("Reshape", Write::With(reshape)),
+    ("Sigmoid", Write::With(|w, id| unary(w, id, "Sigmoid"))),
     ("Softmax", Write::With(|w, id| unary(w, id, "Softmax"))),
     ("Squeeze", Write::With(squeeze)),
     ("StopGradient", Write::Same),

@@ -71,7 +71,7 @@ pub(crate) fn places(bare: &Bare) -> Result<Places> {
             "BiasAdd" | "Add" | "AddV2" | "Relu" | "Relu6" | "Mean" => Rounding::Own,
             "AvgPool" | "MaxPool" | "Pad" => Rounding::AsInput,
             "Reshape" | "Squeeze" | "Identity" => Rounding::Integers,
-            "Softmax" => Rounding::Probability,
+            "Sigmoid" | "Softmax" => Rounding::Probability,
             op => {
                 let already = match op.starts_with("Uniform") {
                     true => ": the network is of 8 bits already, `mobilenet convert` writes it",

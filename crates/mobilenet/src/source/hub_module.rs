@@ -11,7 +11,7 @@ use mobilenet_formats::tensorflow::{HubModule, MetaGraph, SavedModel};
 use mobilenet_formats::{DType, FileSource, Limits, Tensor};
 use mobilenet_hub::ModuleDir;
 
-use super::network::softmax_before;
+use super::network::is_probable;
 use super::{Candidate, Graphs, SAVED_MODEL, Source, Wanted, Weights, functions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::{Port, Scores, Signature};
@@ -101,10 +101,9 @@ fn scores(graphs: &Graphs, signatures: &[Signature]) -> Scores {
     }
     // What is damaged is said when it is to run.
     let Ok(graph) = graphs.part(&[&output.tensor]) else { return Scores::Logits };
-    let softmax = graph.tensor(&output.tensor).ok().and_then(|t| softmax_before(&graph, t));
-    match softmax {
-        Some(_) => Scores::Probabilities,
-        None => Scores::Logits,
+    match graph.tensor(&output.tensor) {
+        Ok(tensor) if is_probable(&graph, tensor) => Scores::Probabilities,
+        _ => Scores::Logits,
     }
 }
 

@@ -141,11 +141,15 @@ impl Ends {
             None => last(graph, &reachable)?,
         };
         let softmax = softmax_before(graph, output);
-        let (scored, scores) = match softmax {
-            Some(softmax) => (input(graph, softmax), Scores::Logits),
-            None => (Some(output), network.scores),
+        // Each class by itself: no softmax makes that of scores.
+        let sigmoid = found_before(graph, output, "Sigmoid");
+        let (scored, scores) = match (softmax, sigmoid) {
+            (Some(softmax), _) => (input(graph, softmax), Scores::Logits),
+            (None, Some(_)) => (Some(output), Scores::Probabilities),
+            (None, None) => (Some(output), network.scores),
         };
-        let head = scored.and_then(|scored| head_before(graph, scored));
+        let weighed = sigmoid.map_or(scored, |sigmoid| input(graph, sigmoid));
+        let head = weighed.and_then(|weighed| head_before(graph, weighed));
         let mut ends = Ends { classification: None, scores, features: None, others: Vec::new() };
         match &network.points {
             Some(points) => {
@@ -161,7 +165,7 @@ impl Ends {
                 ends.classification = rows(graph, scored, "logits")?;
             }
             // Scores all the same, by other means than a product with weights.
-            (Some(scored), None) if softmax.is_some() => {
+            (Some(scored), None) if softmax.or(sigmoid).is_some() => {
                 ends.classification = rows(graph, scored, "logits")?;
             }
             _ => ends.features = pooled(graph, output)?,
@@ -314,9 +318,19 @@ fn back_over(graph: &Graph, mut tensor: TensorId, ops: &[&str]) -> TensorId {
     tensor
 }
 
-pub(super) fn softmax_before(graph: &Graph, output: TensorId) -> Option<NodeId> {
+fn softmax_before(graph: &Graph, output: TensorId) -> Option<NodeId> {
+    found_before(graph, output, "Softmax")
+}
+
+/// The node of that op that `output` is made by.
+fn found_before(graph: &Graph, output: TensorId, op: &str) -> Option<NodeId> {
     let node = skip(graph, output).node;
-    (graph.node(node).op_name == "Softmax").then_some(node)
+    (graph.node(node).op_name == op).then_some(node)
+}
+
+/// Whether `output` holds probabilities: of classes that exclude each other, or of each by itself.
+pub(super) fn is_probable(graph: &Graph, output: TensorId) -> bool {
+    ["Softmax", "Sigmoid"].iter().any(|op| found_before(graph, output, op).is_some())
 }
 
 /// The product with weights that `scored` is made by, biases aside, if there is one of features.

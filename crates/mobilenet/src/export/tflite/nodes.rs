@@ -257,7 +257,13 @@ impl Writer<'_> {
             ("AvgPool" | "MaxPool", true) => self.pool(inner, activation, to),
             ("AddV2" | "Add" | "Sub" | "Mul", true) => self.binary(inner, activation, to),
             ("Mean", true) if inner == real => self.mean(real, to),
-            ("Softmax", true) if inner == real => self.softmax(real, to),
+            ("Sigmoid", true) if inner == real => {
+                self.probabilities(real, to, BuiltinOperator::LOGISTIC, BuiltinOptions::None)
+            }
+            ("Softmax", true) if inner == real => {
+                let options = SoftmaxOptions { beta: 1.0 }.into();
+                self.probabilities(real, to, BuiltinOperator::SOFTMAX, options)
+            }
             ("Reshape" | "Squeeze" | "ExpandDims", true) if inner == real => {
                 let input = self.tensor(self.first(node)?)?;
                 let shape = self.reshape_shape(to.tensor)?;
@@ -533,13 +539,18 @@ impl Writer<'_> {
         Ok(output)
     }
 
-    fn softmax(&mut self, softmax: TensorId, to: Target) -> Result<i32> {
-        let node = self.graph.node(softmax.node);
+    fn probabilities(
+        &mut self,
+        made: TensorId,
+        to: Target,
+        operator: BuiltinOperator,
+        options: BuiltinOptions,
+    ) -> Result<i32> {
+        let node = self.graph.node(made.node);
         let input = self.tensor(self.first(node)?)?;
         let version = if to.bytes.is_some() { 2 } else { 1 };
         let output = self.declare(to.tensor, &to.name, to.bytes.as_ref())?;
-        let options = SoftmaxOptions { beta: 1.0 }.into();
-        self.operator(BuiltinOperator::SOFTMAX, version, vec![input], output, options)?;
+        self.operator(operator, version, vec![input], output, options)?;
         Ok(output)
     }
 

@@ -37,6 +37,7 @@ pub(super) const OPERATORS: &[(&str, Import)] = &[
     ("Relu", |importer, call| activation(importer, call, "Relu")),
     ("Reshape", reshape),
     ("Shape", sizes::shape_of),
+    ("Sigmoid", |importer, call| activation(importer, call, "Sigmoid")),
     ("Slice", sizes::slice),
     ("Softmax", softmax),
     ("Squeeze", squeeze),

@@ -21,6 +21,7 @@ const OPERATORS: &[(BuiltinOperator, Import)] = &[
     (BuiltinOperator::DEQUANTIZE, same_values),
     (BuiltinOperator::DIV, |importer, operator| binary(importer, operator, "RealDiv")),
     (BuiltinOperator::FULLY_CONNECTED, fully_connected),
+    (BuiltinOperator::LOGISTIC, |importer, operator| unary(importer, operator, "Sigmoid")),
     (BuiltinOperator::MAX_POOL_2D, |importer, operator| pool(importer, operator, "MaxPool")),
     (BuiltinOperator::MAXIMUM, |importer, operator| binary(importer, operator, "Maximum")),
     (BuiltinOperator::MEAN, mean),
