@@ -7,9 +7,10 @@ use std::error::Error;
 
 use mobilenet::export::tflite::WeightType;
 use mobilenet::quantize::{QuantizeOptions, quantize};
-use mobilenet::{ExportFormat, Limits, Module, Scores, Tensor};
+use mobilenet::{ExportFormat, Labels, Limits, Module, Scores, Tensor};
 use mobilenet_formats::MemoryFiles;
 use mobilenet_formats::tflite::{self, BuiltinOperator, BuiltinOptions, Model, TensorType};
+use serde_json::{Value, json};
 use support::{difference, lively_module, rows, save};
 
 const SIDE: usize = 32;
@@ -191,4 +192,132 @@ fn a_sigmoid_answers_with_probabilities() {
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
+}
+
+// Keras.
+
+/// Pixels and answers of the network that `make.py` calls `nested`.
+fn nested() -> (Tensor, Vec<Vec<f64>>) {
+    let pixels = support::pixels(2 * 4 * 4 * 3, 9);
+    let mut answers = Vec::new();
+    for image in pixels.chunks(4 * 4 * 3) {
+        let mut x = [0.0f64; 3];
+        for (place, &pixel) in image.iter().enumerate() {
+            x[place % 3] += 2.0 * (f64::from(pixel) * 2.0 - 1.0) / 16.0;
+        }
+        let [r, g, b] = [x[0] + 0.5, (2.0 * x[1] - 0.25) / 2.0, (3.0 * x[2] - 0.5) / 3.0 - 0.5];
+        answers.push(vec![r + 2.0 * b + 0.25, g - b - 0.25]);
+    }
+    (Tensor::new([2, 4, 4, 3], pixels).unwrap(), answers)
+}
+
+#[test]
+fn models_that_are_layers_of_keras_3() {
+    let (images, logits) = nested();
+    for (name, file) in [
+        ("nested.h5", &include_bytes!("../../formats/tests/data/keras/nested.h5")[..]),
+        ("nested.keras", include_bytes!("../../formats/tests/data/keras/nested.keras")),
+    ] {
+        let module = Module::options().threads(1).load(save(name, file).to_str().unwrap()).unwrap();
+        assert_eq!(module.scores(), Scores::Probabilities);
+        assert!(module.notes().is_empty(), "{:?}", module.notes());
+        for (ours, logits) in rows(&module.call(&images).unwrap()).iter().zip(&logits) {
+            let theirs: Vec<f64> = logits.iter().copied().map(sigmoid).collect();
+            assert!(difference(ours, &theirs) <= 1e-6, "{name}: {ours:?} {theirs:?}");
+        }
+        let features = module.call_signature("image_feature_vector", [("images", &images)]);
+        assert_eq!(features.unwrap()["default"].shape(), [2, 3]);
+    }
+}
+
+/// The same network as TensorFlow.js keeps a sequence of Keras 2's, whose photos go in three models deep.
+fn sequence_of_models() -> Value {
+    let layer = |class: &str, name: &str, mut config: Value, inputs: Value| {
+        config["name"] = name.into();
+        json!({"class_name": class, "name": name, "config": config, "inbound_nodes": inputs})
+    };
+    let reads = |name: &str| json!([[[name, 0, 0, {}]]]);
+    let number = |name: &str, y: f64| json!([[name, 0, 0, {"y": y, "name": null}]]);
+    let function = |name: &str| json!({"function": name});
+    let plain = || json!({"use_bias": false, "padding": "same", "strides": [1, 1]});
+    let base = json!({"name": "base", "output_layers": [["weighed", 0, 0]], "layers": [
+        layer("InputLayer", "photos", json!({"batch_input_shape": [null, 4, 4, 3]}), json!([])),
+        layer("TFOpLambda", "divided", function("math.truediv"), number("photos", 127.5)),
+        layer("TFOpLambda", "moved", function("math.subtract"), number("divided", 1.0)),
+        layer("Conv2D", "mixed", plain(), reads("moved")),
+        layer("DepthwiseConv2D", "weighed", plain(), reads("mixed")),
+    ]});
+    let sequence = |name: &str, layers: Value| json!({"class_name": "Sequential", "config": {"name": name, "layers": layers}});
+    let alone = |class: &str, config: Value| json!({"class_name": class, "config": config});
+    let dense = json!({"name": "dense", "use_bias": true, "activation": "softmax"});
+    let body = sequence(
+        "body",
+        json!([
+            {"class_name": "Model", "config": base},
+            alone("GlobalAveragePooling2D", json!({"name": "pool"})),
+        ]),
+    );
+    let norm = alone("BatchNormalization", json!({"name": "norm", "axis": [1]}));
+    let head = sequence("head", json!([norm, alone("Dense", dense)]));
+    sequence("model", json!([body, head]))
+}
+
+fn tensorflow_js(model: Value, first: &str) -> mobilenet::Result<Module> {
+    let variance: Vec<f32> = [1.0, 4.0, 9.0].iter().map(|value| value - 1e-3).collect();
+    let weights: [(&str, &[usize], Vec<f32>); 8] = [
+        (first, &[1, 1, 3, 3], vec![2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0]),
+        ("weighed/depthwise_kernel", &[1, 1, 3, 1], vec![1.0, 2.0, 3.0]),
+        ("norm/gamma", &[3], vec![1.0; 3]),
+        ("norm/beta", &[3], vec![0.5, 0.0, -0.5]),
+        ("norm/moving_mean", &[3], vec![0.0, 0.25, 0.5]),
+        ("norm/moving_variance", &[3], variance),
+        ("dense/kernel", &[3, 2], vec![1.0, 0.0, 0.0, 1.0, 2.0, -1.0]),
+        ("dense/bias", &[2], vec![0.25, -0.25]),
+    ];
+    let entry = |(name, shape, _): &(&str, &[usize], Vec<f32>)| json!({"name": name, "shape": shape, "dtype": "float32"});
+    let manifest = json!([{"paths": ["weights.bin"], "weights": weights.iter().map(entry).collect::<Vec<_>>()}]);
+    let json = json!({
+        "format": "layers-model",
+        "modelTopology": {"model_config": model},
+        "weightsManifest": manifest,
+    });
+    let mut files = MemoryFiles::default();
+    let values = weights.iter().flat_map(|(_, _, values)| values);
+    files.insert("weights.bin", values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    files.insert("model.json", json.to_string().into_bytes());
+    let labels = Labels::parse(b"cat\ndog\n").unwrap();
+    Module::options().threads(1).labels(labels).load_files(files, Some("model.json"))
+}
+
+#[test]
+fn models_that_are_layers_of_tensorflow_js() {
+    let (images, logits) = nested();
+    let module = tensorflow_js(sequence_of_models(), "base/mixed/kernel").unwrap();
+    assert!(module.notes().is_empty(), "{:?}", module.notes());
+    for (ours, logits) in rows(&module.call(&images).unwrap()).iter().zip(&logits) {
+        assert!(difference(ours, logits) <= 1e-5, "{ours:?} {logits:?}");
+    }
+    let text = sequence_of_models().to_string();
+    for (from, to, said) in [
+        (
+            "\"Conv2D\"",
+            "\"Lambda\"",
+            "layer `body/base/mixed` (Lambda): this layer is not supported",
+        ),
+        (
+            "math.subtract",
+            "math.atan",
+            "layer `body/base/moved` (TFOpLambda): the function \"math.atan\"",
+        ),
+        ("\"y\":127.5", "\"y\":[1]", "1 tensors and 0 numbers; two of them wanted"),
+        ("\"weighed\",0,0", "\"other\",0,0", "a model whose output is none of its layers"),
+        ("\"pool\"", "\"base\"", "two layers of one name"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let model = serde_json::from_str(&text.replace(from, to)).unwrap();
+        let said_now = tensorflow_js(model, "mixed/kernel").unwrap_err().to_string();
+        assert!(said_now.contains(said), "{said_now}");
+    }
+    let twice = tensorflow_js(sequence_of_models(), "norm/gamma").unwrap_err().to_string();
+    assert!(twice.contains("two weights of the file are called `norm/gamma`"), "{twice}");
 }

@@ -23,10 +23,12 @@ pub struct Model {
 /// A layer's weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
-    /// The layer's name in the configuration.
+    /// The layer's name in the configuration; in Keras 3 behind those of the models it is in:
+    /// `model/layer`.
     pub name: String,
-    /// Names and values, in Keras's order: `conv1/kernel:0` in `.h5` files; in Keras 3 numbers `0`,
-    /// `1`: kernel and bias; gamma, beta, moving mean and moving variance.
+    /// Names and values, in Keras's order: `conv1/kernel:0` in `.h5` files, where a model that is a
+    /// layer has those of all its own; in Keras 3 numbers `0`, `1`: kernel and bias; gamma, beta,
+    /// moving mean and moving variance.
     pub weights: Vec<(String, Tensor)>,
 }
 
@@ -156,30 +158,51 @@ fn named_layer(weights: &Group, name: String) -> Result<Layer> {
 }
 
 /// The layers of a Keras 3 file. A layer's name is the attribute `name` of its variables; files of
-/// the first versions lack it, there the classes are counted in the order of the configuration.
+/// the first versions lack it, there the classes are counted in the order of the configuration. Those
+/// of a model that is a layer are called `model/layer`.
 fn numbered_layers(root: &Group, config: Option<&Value>) -> Result<Vec<Layer>> {
-    let container = root.group("layers").or_else(|| root.group("_layer_checkpoint_dependencies"));
-    let container = container.ok_or_else(|| {
+    let container = container(root).ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "neither `layer_names` nor a group `layers`")
             .hint("the file is HDF5, but not from Keras")
     })?;
-    let counted = config.map(counted_names).unwrap_or_default();
-    let order: BTreeMap<&str, usize> =
-        counted.iter().enumerate().map(|(at, (_, name))| (name.as_str(), at)).collect();
     let mut layers = Vec::new();
+    collect_layers(container, config, "", &mut layers);
+    Ok(layers)
+}
+
+fn container(model: &Group) -> Option<&Group> {
+    model.group("layers").or_else(|| model.group("_layer_checkpoint_dependencies"))
+}
+
+fn collect_layers(container: &Group, config: Option<&Value>, scope: &str, layers: &mut Vec<Layer>) {
+    let counted = config.map(counted_layers).unwrap_or_default();
+    let order: BTreeMap<&str, usize> =
+        counted.iter().enumerate().map(|(at, (_, name, _))| (name.as_str(), at)).collect();
+    let mut found = Vec::new();
     for (key, member) in &container.members {
         let Member::Group(group) = member else { continue };
-        let Some(variables) = group.group("vars").filter(|vars| !vars.members.is_empty()) else {
-            continue;
-        };
-        let stored = text(variables, "name").map(lossy);
+        let variables = group.group("vars").filter(|vars| !vars.members.is_empty());
+        let stored = variables.and_then(|variables| text(variables, "name")).map(lossy);
         let by_count =
-            || counted.iter().find(|(group, _)| group == key).map(|(_, name)| name.clone());
+            || counted.iter().find(|(group, ..)| group == key).map(|(_, name, _)| name.clone());
         let name = stored.or_else(by_count).unwrap_or_else(|| key.clone());
-        layers.push(Layer { name, weights: numbered_weights(variables) });
+        let place = order.get(name.as_str()).copied();
+        found.push((place.unwrap_or(usize::MAX), name, group, variables));
     }
-    layers.sort_by_key(|layer| order.get(layer.name.as_str()).copied().unwrap_or(usize::MAX));
-    Ok(layers)
+    found.sort_by_key(|(place, ..)| *place);
+    for (place, name, group, variables) in found {
+        let name = format!("{scope}{name}");
+        match (variables, self::container(group)) {
+            (Some(variables), _) => {
+                layers.push(Layer { name, weights: numbered_weights(variables) });
+            }
+            (None, Some(inner)) => {
+                let config = counted.get(place).map(|(_, _, layer)| *layer);
+                collect_layers(inner, config, &format!("{name}/"), layers);
+            }
+            (None, None) => {}
+        }
+    }
 }
 
 fn numbered_weights(variables: &Group) -> Vec<(String, Tensor)> {
@@ -195,8 +218,8 @@ fn numbered_weights(variables: &Group) -> Vec<(String, Tensor)> {
     weights
 }
 
-/// Per layer of the configuration: the group Keras 3 stores it in, and its name.
-fn counted_names(config: &Value) -> Vec<(String, String)> {
+/// Per layer of the configuration: the group Keras 3 stores it in, its name, and itself.
+fn counted_layers(config: &Value) -> Vec<(String, String, &Value)> {
     let layers = config.pointer("/config/layers").and_then(Value::as_array);
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = Vec::new();
@@ -208,7 +231,7 @@ fn counted_names(config: &Value) -> Vec<(String, String)> {
         let count = counts.entry(class.clone()).or_default();
         let group = if *count == 0 { class } else { format!("{class}_{count}") };
         *count += 1;
-        found.push((group, name.to_owned()));
+        found.push((group, name.to_owned(), layer));
     }
     found
 }

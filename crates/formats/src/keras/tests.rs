@@ -34,6 +34,22 @@ fn the_three_kinds_of_file_hold_the_same_weights() {
     assert_eq!(weights.config, None);
 }
 
+/// Keras 2's kind of file gives the outermost model all weights, Keras 3's each layer its own.
+#[test]
+fn layers_of_models_that_are_layers() {
+    let names = |model: &Model| -> Vec<String> {
+        model.layers.iter().map(|layer| layer.name.clone()).collect()
+    };
+    let h5 = read(include_bytes!("../../tests/data/keras/nested.h5"));
+    assert_eq!(names(&h5), ["body", "norm", "mixed"]);
+    let body = &h5.layers[0].weights;
+    let body: Vec<_> = body.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let keras = read(include_bytes!("../../tests/data/keras/nested.keras"));
+    assert_eq!(names(&keras), ["body/base/mixed", "body/base/weighed", "norm", "mixed"]);
+    let [mixed, weighed] = [0, 1].map(|layer| &keras.layers[layer].weights[0].1);
+    assert_eq!(body, [("mixed/kernel", mixed), ("weighed/kernel", weighed)]);
+}
+
 #[test]
 fn weights_are_found_by_their_plain_name() {
     let model = read(H5);

@@ -3,33 +3,72 @@
 //!
 //! A MobileNet V1 is known by Keras's names of its layers (`conv1`, `conv_dw_3_bn`), and becomes
 //! slim's, which trains; what the configuration says of it is checked, not guessed. Every other
-//! network is what its configuration says, layer by layer ([`layers`]).
+//! network is what its configuration says ([`model`]), layer by layer ([`layers`]).
 
 mod layers;
+mod model;
+
+use std::collections::HashMap;
 
 use mobilenet_formats::Tensor;
-use mobilenet_formats::keras::Model;
+use mobilenet_formats::keras::{Model, hdf5};
 use serde_json::Value;
 
 use super::network::Network;
 use super::slim::{self, About, Tensors};
 use super::{Candidate, Source, Wanted};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The weights of a file.
+pub(super) struct Weights<'a> {
+    /// `layer/kernel`.
+    pub(super) tensors: &'a Tensors,
+    /// What stands for a layer in these names, of its own name behind those of the models it is in.
+    pub(super) key: fn(&[&str]) -> String,
+}
 
 /// Reads configuration and weights.
 pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> {
     let model = Model::read(file.bytes, wanted.limits)?;
+    // Of the models that a layer is in, an `.h5` file names the outermost.
+    let key: fn(&[&str]) -> String = match hdf5::detect(file.bytes) {
+        true => |path| match path {
+            [outermost, .., layer] => format!("{outermost}/{layer}"),
+            path => path.concat(),
+        },
+        false => |path| path.join("/"),
+    };
+    let leaves = model.config.as_ref().map(model::leaves).unwrap_or_default();
+    let leaves: HashMap<String, &Value> =
+        leaves.into_iter().map(|(path, layer)| (key(&path), layer)).collect();
     let mut tensors = Tensors::new();
-    let configured = model.config.as_ref().map(layers::of).unwrap_or_default();
     for layer in &model.layers {
-        let named = |other: &&Value| layers::name(other) == layer.name;
-        let order = order(&layer.name, configured.iter().copied().find(named));
-        for (number, (name, value)) in layer.weights.iter().enumerate() {
-            let part = part(&order, name, number);
-            tensors.insert(format!("{}/{part}", layer.name), value.clone());
+        let is_leaf = leaves.is_empty() || leaves.contains_key(&layer.name);
+        for (number, (weight, value)) in layer.weights.iter().enumerate() {
+            let name = match is_leaf {
+                true => layer.name.clone(),
+                false => format!("{}/{}", layer.name, owner(weight)),
+            };
+            let part = part(&order(&name, leaves.get(&name).copied()), weight, number).to_owned();
+            add(&mut tensors, format!("{name}/{part}"), value)?;
         }
     }
-    source(wanted, &tensors, model.config.as_ref())
+    source(wanted, &Weights { tensors: &tensors, key }, model.config.as_ref())
+}
+
+/// The layer that a weight is of: `conv1` of `conv1/kernel:0`.
+pub(super) fn owner(weight: &str) -> &str {
+    weight.rsplit('/').nth(1).unwrap_or_default()
+}
+
+/// Adds a weight; which of two of one name is a layer's cannot be told.
+pub(super) fn add(tensors: &mut Tensors, name: String, value: &Tensor) -> Result<()> {
+    if tensors.contains_key(&name) {
+        let message = format!("two weights of the file are called `{name}`");
+        return Err(Error::new(ErrorKind::Format, message));
+    }
+    tensors.insert(name, value.clone());
+    Ok(())
 }
 
 /// The name of a weight without path and number: `kernel`; Keras 3 numbers them in this order.
@@ -47,12 +86,12 @@ fn part<'a>(order: &[&'a str], name: &'a str, number: usize) -> &'a str {
 /// The weights of a layer in Keras's order, by its configuration, else by Keras's names.
 fn order(name: &str, layer: Option<&Value>) -> Vec<&'static str> {
     let class = match layer {
-        Some(layer) => layers::class(layer),
+        Some(layer) => model::class(layer),
         None if name.ends_with("_bn") => "BatchNormalization",
         None if name.starts_with("conv_dw") => "DepthwiseConv2D",
         None => "Conv2D",
     };
-    let has = |key: &str| layer.is_none_or(|layer| layers::config(layer)[key] != false);
+    let has = |key: &str| layer.is_none_or(|layer| model::config(layer)[key] != false);
     match class {
         "BatchNormalization" => {
             let trained = [("gamma", "scale"), ("beta", "center")].into_iter();
@@ -67,13 +106,14 @@ fn order(name: &str, layer: Option<&Value>) -> Vec<&'static str> {
 /// The network of these weights.
 pub(super) fn source(
     wanted: &Wanted<'_>,
-    tensors: &Tensors,
+    weights: &Weights<'_>,
     config: Option<&Value>,
 ) -> Result<Source> {
-    let layers = config.map(layers::of).unwrap_or_default();
+    let tensors = weights.tensors;
+    let layers = config.map(model::of).unwrap_or_default();
     let about = About { image_size: layers.iter().find_map(image_size), ..About::default() };
     if let Some(config) = config.filter(|_| !is_slim_s(tensors, &layers, &about)) {
-        let (graph, images, output) = layers::graph(config, &layers, tensors)?;
+        let (graph, images, output) = model::graph(config, weights)?;
         let (images, output) = (Some(images), Some(output));
         return Network { images, output, ..Network::new(graph) }.into_source(wanted);
     }
@@ -102,9 +142,9 @@ fn is_slim_s(tensors: &Tensors, layers: &[&Value], about: &About) -> bool {
 
 /// Whether MobileNet V1 has such a layer.
 fn is_of_v1(layer: &Value) -> bool {
-    let config = layers::config(layer);
+    let config = model::config(layer);
     let number = |key: &str| config[key].as_f64();
-    match layers::class(layer) {
+    match model::class(layer) {
         "BatchNormalization" => number("epsilon").is_none_or(|by| (by - 1e-3).abs() <= 1e-9),
         "ReLU" => number("max_value") == Some(6.0),
         "Activation" => {
@@ -130,7 +170,7 @@ fn is_of_v1(layer: &Value) -> bool {
 
 /// `[height, width]` of the input layer, where it fixes them.
 fn image_size(layer: &&Value) -> Option<[usize; 2]> {
-    match layers::input_shape(layer)?.as_slice() {
+    match model::input_shape(layer)?.as_slice() {
         &[_, Some(height), Some(width), _] => Some([height, width]),
         _ => None,
     }

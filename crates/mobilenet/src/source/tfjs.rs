@@ -13,13 +13,14 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     if model.kind == Kind::Graph {
         return Network::new(model.graph_def()?).into_source(wanted);
     }
-    let named = |name: &str| {
-        let mut parts = name.rsplit('/');
-        let (part, layer) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        format!("{layer}/{}", part.split(':').next().unwrap_or(part))
-    };
-    let tensors: Tensors =
-        model.weights.iter().map(|(name, value)| (named(name), value.clone())).collect();
+    let mut tensors = Tensors::new();
+    for (name, value) in &model.weights {
+        let plain = name.rsplit('/').next().unwrap_or_default();
+        let part = plain.split(':').next().unwrap_or(plain);
+        keras::add(&mut tensors, format!("{}/{part}", keras::owner(name)), value)?;
+    }
+    // Whatever models a layer is in.
+    let key = |path: &[&str]| path.last().copied().unwrap_or_default().to_owned();
     let config = model.topology.get("model_config").unwrap_or(&model.topology);
-    keras::source(wanted, &tensors, Some(config))
+    keras::source(wanted, &keras::Weights { tensors: &tensors, key }, Some(config))
 }

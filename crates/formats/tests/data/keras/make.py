@@ -62,3 +62,26 @@ model = keras.Sequential(
 model.save("tiny.keras")
 model.save("tiny.h5")
 model.save_weights("tiny.weights.h5")
+
+# Layers that are models, two deep, with layers of one name in and out of them; what `preprocess_input`
+# writes, and what only training does.
+inputs = keras.Input((4, 4, 3), name="photos")
+x = keras.layers.Conv2D(3, 1, use_bias=False, name="mixed")(inputs)
+x = keras.layers.DepthwiseConv2D(1, use_bias=False, name="weighed")(x)
+base = keras.Model(inputs, x, name="base")
+body = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.RandomFlip(name="flip"), base], name="body")
+inputs = keras.Input((4, 4, 3), name="images")
+x = body(inputs / 127.5 - 1.0)
+x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+x = keras.layers.BatchNormalization(name="norm")(x)
+outputs = keras.layers.Dense(2, activation="sigmoid", name="mixed")(keras.layers.Dropout(0.2)(x))
+model = keras.Model(inputs, outputs)
+base.get_layer("mixed").set_weights([2 * np.eye(3).reshape(1, 1, 3, 3)])
+base.get_layer("weighed").set_weights([np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1)])
+variance = np.array([1.0, 4.0, 9.0]) - 1e-3
+norm = [[1.0, 1.0, 1.0], [0.5, 0.0, -0.5], [0.0, 0.25, 0.5], variance]
+model.get_layer("norm").set_weights([np.array(values) for values in norm])
+head = [[[1.0, 0.0], [0.0, 1.0], [2.0, -1.0]], [0.25, -0.25]]
+model.get_layer("mixed").set_weights([np.array(values) for values in head])
+model.save("nested.keras")
+model.save("nested.h5")

@@ -1,39 +1,46 @@
-//! A configuration of Keras's as a graph: each layer is one line in [`LAYERS`], and what it reads is
-//! in its `inbound_nodes`, which Keras 2 writes as lists of names and Keras 3 as serialised tensors.
-//! A sequence of layers has none. Weights become constants.
-
-use std::collections::HashMap;
+//! Keras's layers as nodes of a graph: each is one line in [`LAYERS`]. Weights become constants.
 
 use mobilenet_engine::{Attributes, Graph, Shape, TensorId};
-use mobilenet_formats::tensorflow::messages::GraphDef;
 use mobilenet_formats::{DType, Tensor};
 use serde_json::Value;
 
 use super::super::network::free_name;
-use super::super::slim::Tensors;
+use super::Weights;
+use super::model::input_shape;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What adds a layer to the graph.
-type Write = fn(&mut Layer<'_>) -> Result<TensorId>;
+pub(super) type Write = fn(&mut Layer<'_>) -> Result<TensorId>;
 
-/// Every layer that is read.
+/// Every layer that is read. What only training changes images and values by is nothing here.
 const LAYERS: &[(&str, Write)] = &[
     ("Activation", |layer| {
         let x = layer.input(0)?;
         layer.activation(x)
     }),
+    ("ActivityRegularization", same),
     ("Add", add),
     ("AveragePooling2D", |layer| pool(layer, "AvgPool")),
     ("BatchNormalization", batch_norm),
     ("Conv2D", |layer| convolution(layer, "Conv2D", "kernel")),
     ("Dense", dense),
     ("DepthwiseConv2D", |layer| convolution(layer, "DepthwiseConv2dNative", "depthwise_kernel")),
-    ("Dropout", |layer| layer.input(0)),
+    ("Divide", |layer| arithmetic(layer, "RealDiv")),
+    ("Dropout", same),
     ("Flatten", |layer| reshape(layer, vec![-1])),
+    ("GaussianDropout", same),
+    ("GaussianNoise", same),
     ("GlobalAveragePooling2D", |layer| reduce(layer, "Mean")),
     ("GlobalMaxPooling2D", |layer| reduce(layer, "Max")),
     ("InputLayer", images),
     ("MaxPooling2D", |layer| pool(layer, "MaxPool")),
+    ("Multiply", |layer| arithmetic(layer, "Mul")),
+    ("RandomBrightness", same),
+    ("RandomContrast", same),
+    ("RandomFlip", same),
+    ("RandomRotation", same),
+    ("RandomTranslation", same),
+    ("RandomZoom", same),
     ("ReLU", relu),
     ("Rescaling", rescaling),
     ("Reshape", |layer| {
@@ -41,115 +48,19 @@ const LAYERS: &[(&str, Write)] = &[
         reshape(layer, shape)
     }),
     ("Softmax", |layer| layer.unary("Softmax")),
-    ("SpatialDropout2D", |layer| layer.input(0)),
+    ("SpatialDropout2D", same),
+    ("Subtract", |layer| arithmetic(layer, "Sub")),
+    ("TFOpLambda", function),
+    ("TrueDivide", |layer| arithmetic(layer, "RealDiv")),
     ("ZeroPadding2D", zero_padding),
 ];
 
-/// The layers of a model's configuration.
-pub(super) fn of(config: &Value) -> Vec<&Value> {
-    let layers = config.get("config").unwrap_or(config);
-    layers["layers"].as_array().map(|layers| layers.iter().collect()).unwrap_or_default()
+/// What writes a layer of that class.
+pub(super) fn find(class: &str) -> Option<Write> {
+    LAYERS.iter().find(|(known, _)| *known == class).map(|(_, write)| *write)
 }
 
-pub(super) fn class(layer: &Value) -> &str {
-    layer["class_name"].as_str().unwrap_or_default()
-}
-
-pub(super) fn config(layer: &Value) -> &Value {
-    layer.get("config").unwrap_or(layer)
-}
-
-pub(super) fn name(layer: &Value) -> &str {
-    config(layer)["name"].as_str().or_else(|| layer["name"].as_str()).unwrap_or_default()
-}
-
-/// The shape of an input layer; `None` for sides that it leaves open.
-pub(super) fn input_shape(layer: &Value) -> Option<Vec<Option<usize>>> {
-    let config = config(layer);
-    let shape = config.get("batch_input_shape").or_else(|| config.get("batch_shape"))?;
-    let side = |side: &Value| side.as_u64().and_then(|side| usize::try_from(side).ok());
-    Some(shape.as_array()?.iter().map(side).collect())
-}
-
-/// The graph of these layers, the node that takes images, and the tensor that the model gives.
-pub(super) fn graph(
-    model: &Value,
-    layers: &[&Value],
-    weights: &Tensors,
-) -> Result<(GraphDef, String, String)> {
-    let mut graph = Graph::new();
-    let mut made: HashMap<&str, TensorId> = HashMap::new();
-    let (mut images, mut last) = (None, None);
-    for json in layers {
-        let (class, name) = (class(json), name(json));
-        let write = LAYERS.iter().find(|(known, _)| *known == class).map(|(_, write)| write);
-        let at = |error: Error| {
-            let message = format!("layer `{name}` ({class}): {error}");
-            Error::because(error.kind(), message, error)
-        };
-        let write = write.ok_or_else(|| at(unsupported("this layer is not supported")))?;
-        let inputs = inputs(json, &made, last).map_err(at)?;
-        let config = config(json);
-        let mut layer = Layer { graph: &mut graph, name, config, weights, inputs };
-        let output = write(&mut layer).map_err(at)?;
-        if class == "InputLayer" && images.replace(output).is_some() {
-            return Err(at(unsupported("a second input")));
-        }
-        if made.insert(name, output).is_some() {
-            return Err(at(unsupported("two layers of one name")));
-        }
-        last = Some(output);
-    }
-    let mut given = Vec::new();
-    histories(&config(model)["output_layers"], &mut given);
-    let output = match given.as_slice() {
-        [] => last,
-        [(name, _), ..] => made.get(name).copied(),
-    };
-    let (Some(images), Some(output)) = (images, output) else {
-        return Err(unsupported(
-            "the model has no input layer, or its output is none of its layers",
-        ));
-    };
-    let images = graph.node(images.node).name.clone();
-    Ok((graph.to_graph_def(), images, graph.tensor_name(output)))
-}
-
-/// The tensors that a layer reads: those of its only call, or that of the layer before.
-fn inputs(
-    layer: &Value,
-    made: &HashMap<&str, TensorId>,
-    last: Option<TensorId>,
-) -> Result<Vec<TensorId>> {
-    let calls = layer["inbound_nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut read = Vec::new();
-    match calls {
-        [] => return Ok(last.into_iter().collect()),
-        [call] => histories(call, &mut read),
-        _ => return Err(unsupported("a layer that is called more than once")),
-    }
-    let tensor = |(name, call): (&str, u64)| match (made.get(name), call) {
-        (Some(&tensor), 0) => Ok(tensor),
-        _ => Err(unsupported(format!("its input `{name}` is not computed before it"))),
-    };
-    read.into_iter().map(tensor).collect()
-}
-
-/// Every `["layer", call, output, …]` in `value`: the layer and which of its calls.
-fn histories<'a>(value: &'a Value, found: &mut Vec<(&'a str, u64)>) {
-    match value {
-        Value::Array(items) => match items.as_slice() {
-            [Value::String(name), Value::Number(call), Value::Number(_), ..] => {
-                found.push((name, call.as_u64().unwrap_or(u64::MAX)));
-            }
-            items => items.iter().for_each(|item| histories(item, found)),
-        },
-        Value::Object(fields) => fields.values().for_each(|field| histories(field, found)),
-        _ => {}
-    }
-}
-
-fn unsupported(message: impl Into<String>) -> Error {
+pub(super) fn unsupported(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Format, message)
 }
 
@@ -158,12 +69,15 @@ fn float() -> Attributes {
 }
 
 /// A layer on its way into the graph. Its nodes are called as TensorFlow calls them: `Conv1/Conv2D`.
-struct Layer<'a> {
-    graph: &'a mut Graph,
-    name: &'a str,
-    config: &'a Value,
-    weights: &'a Tensors,
-    inputs: Vec<TensorId>,
+pub(super) struct Layer<'a> {
+    pub(super) graph: &'a mut Graph,
+    /// Its name behind those of the models it is in.
+    pub(super) path: &'a [&'a str],
+    pub(super) config: &'a Value,
+    pub(super) weights: &'a Weights<'a>,
+    pub(super) inputs: Vec<TensorId>,
+    /// What it is called with: JSON with `inputs` and numbers in it.
+    pub(super) call: &'a Value,
 }
 
 impl Layer<'_> {
@@ -184,8 +98,12 @@ impl Layer<'_> {
         attributes: Attributes,
         inputs: &[TensorId],
     ) -> Result<TensorId> {
-        let name = free_name(self.graph, &format!("{}/{name}", self.name.replace(':', "_")));
+        let name = free_name(self.graph, &format!("{}/{name}", self.node_name()));
         Ok(self.graph.add(name, op, attributes, inputs)?.into())
+    }
+
+    fn node_name(&self) -> String {
+        self.path.join("/").replace(':', "_")
     }
 
     fn constant(&mut self, name: &str, value: &Tensor) -> Result<TensorId> {
@@ -201,8 +119,8 @@ impl Layer<'_> {
 
     /// A weight, as the file holds it.
     fn weight(&self, part: &str) -> Result<&Tensor> {
-        let name = format!("{}/{part}", self.name);
-        let value = self.weights.get(&name).filter(|value| value.as_f32().is_some());
+        let name = format!("{}/{part}", (self.weights.key)(self.path));
+        let value = self.weights.tensors.get(&name).filter(|value| value.as_f32().is_some());
         value.ok_or_else(|| unsupported(format!("the file has no weights `{name}` of float32")))
     }
 
@@ -262,6 +180,7 @@ impl Layer<'_> {
             None | Some(Some("linear")) => return Ok(x),
             Some(Some("relu")) => "Relu",
             Some(Some("relu6")) => "Relu6",
+            Some(Some("sigmoid")) => "Sigmoid",
             Some(Some("softmax")) => "Softmax",
             _ => return Err(unsupported(format!("activation {}", self.config["activation"]))),
         };
@@ -276,10 +195,64 @@ fn images(layer: &mut Layer<'_>) -> Result<TensorId> {
     };
     let shape = Shape::new(vec![None, height, width, Some(3)]);
     let attributes = Attributes::new().with_dtype("dtype", DType::F32).with_shape("shape", &shape);
-    Ok(layer.graph.add(layer.name.replace(':', "_"), "Placeholder", attributes, &[])?.into())
+    let name = free_name(layer.graph, &layer.node_name());
+    Ok(layer.graph.add(name, "Placeholder", attributes, &[])?.into())
+}
+
+fn same(layer: &mut Layer<'_>) -> Result<TensorId> {
+    layer.input(0)
+}
+
+/// The two numbers that an op of Keras's is called with, where they are no tensors.
+fn numbers(call: &Value) -> [Option<f64>; 2] {
+    match call {
+        // Keras 2: `["layer", call, output, {"y": 127.5}]`.
+        Value::Array(items) => [None, items.get(3).and_then(|named| named["y"].as_f64())],
+        // Keras 3: `{"args": [tensor, 127.5]}`.
+        call => [0, 1].map(|place| call["args"][place].as_f64()),
+    }
+}
+
+/// Of two tensors, or of a tensor and a number.
+fn arithmetic(layer: &mut Layer<'_>, op: &str) -> Result<TensorId> {
+    let numbers = numbers(layer.call);
+    let given = numbers.iter().flatten().count();
+    if layer.inputs.len() + given != 2 {
+        let count = layer.inputs.len();
+        return Err(unsupported(format!(
+            "{count} tensors and {given} numbers; two of them wanted"
+        )));
+    }
+    let mut tensors = layer.inputs.clone().into_iter();
+    let mut operands = Vec::with_capacity(2);
+    for number in numbers {
+        match number {
+            Some(number) => {
+                let number = Tensor::new([], vec![number as f32])?;
+                operands.push(layer.constant("number", &number)?);
+            }
+            None => operands.extend(tensors.next()),
+        }
+    }
+    layer.add(op, float(), &operands)
+}
+
+/// A function of TensorFlow's that Keras 2 made a layer of: what `preprocess_input` writes.
+fn function(layer: &mut Layer<'_>) -> Result<TensorId> {
+    let op = match layer.config["function"].as_str() {
+        Some("__operators__.add" | "math.add") => "AddV2",
+        Some("math.multiply") => "Mul",
+        Some("math.subtract") => "Sub",
+        Some("math.truediv" | "math.divide") => "RealDiv",
+        _ => return Err(unsupported(format!("the function {}", layer.config["function"]))),
+    };
+    arithmetic(layer, op)
 }
 
 fn add(layer: &mut Layer<'_>) -> Result<TensorId> {
+    if numbers(layer.call).iter().any(Option::is_some) {
+        return arithmetic(layer, "AddV2");
+    }
     let mut sum = layer.input(0)?;
     for (place, input) in layer.inputs.clone().into_iter().enumerate().skip(1) {
         sum = layer.node(&format!("AddV2_{place}"), "AddV2", float(), &[sum, input])?;
@@ -308,11 +281,19 @@ fn dense(layer: &mut Layer<'_>) -> Result<TensorId> {
 fn batch_norm(layer: &mut Layer<'_>) -> Result<TensorId> {
     let axis = &layer.config["axis"];
     let axis = axis.get(0).unwrap_or(axis);
-    if !axis.is_null() && ![Some(3), Some(-1)].contains(&axis.as_i64()) {
+    let x = layer.input(0)?;
+    let rows = layer.graph.fact(x).shape.rank() == Some(2);
+    let last = if rows { 1 } else { 3 };
+    if !axis.is_null() && ![Some(last), Some(-1)].contains(&axis.as_i64()) {
         return Err(unsupported(format!("axis {axis}")));
     }
     let channels = layer.weight("moving_mean")?.len();
-    let mut inputs = vec![layer.input(0)?];
+    let mut inputs = vec![x];
+    if rows {
+        // Images of one pixel, which is what the op takes.
+        let wide = layer.constant("pixel", &Tensor::vector(vec![-1i32, 1, 1, channels as i32]))?;
+        inputs = vec![layer.add("Reshape", float(), &[x, wide])?];
+    }
     for (part, key, otherwise) in [("gamma", "scale", 1.0f32), ("beta", "center", 0.0)] {
         inputs.push(match layer.is(key) {
             true => layer.weights(part)?,
@@ -326,7 +307,12 @@ fn batch_norm(layer: &mut Layer<'_>) -> Result<TensorId> {
         .with_dtype("U", DType::F32)
         .with_float("epsilon", epsilon as f32)
         .with_bool("is_training", false);
-    layer.add("FusedBatchNormV3", attributes, &inputs)
+    let y = layer.add("FusedBatchNormV3", attributes, &inputs)?;
+    if !rows {
+        return Ok(y);
+    }
+    let flat = layer.constant("rows", &Tensor::vector(vec![-1i32, channels as i32]))?;
+    layer.add("Reshape", float(), &[y, flat])
 }
 
 fn relu(layer: &mut Layer<'_>) -> Result<TensorId> {
