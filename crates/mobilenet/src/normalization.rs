@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// pair for all colours or one each.
 ///
 /// Hub modules hold it in their graph. For other files it comes from their metadata, else it is
-/// MobileNet's own, [`Normalization::SIGNED`]; [`ModuleOptions::normalization`] overrides both.
+/// MobileNet's own, [`Normalization::SIGNED`], or [`Normalization::IMAGENET`] of a MobileNet V2 from
+/// PyTorch; [`ModuleOptions::normalization`] overrides them.
 /// Whatever it is, callers pass images in [0, 1]: it becomes a part of the graph.
 ///
 /// [`ModuleOptions::normalization`]: crate::ModuleOptions::normalization
@@ -17,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// use mobilenet::Normalization;
 ///
 /// let imagenet = Normalization::new([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])?;
-/// assert_ne!(imagenet, Normalization::SIGNED);
+/// assert_eq!(imagenet, Normalization::IMAGENET);
 /// assert!(Normalization::new([0.0; 3], [0.0; 3]).is_err());
 /// # Ok::<(), mobilenet::Error>(())
 /// ```
@@ -30,6 +31,10 @@ pub struct Normalization {
 impl Normalization {
     /// Values in [-1, 1]: MobileNet's and Inception's convention.
     pub const SIGNED: Self = Self { mean: [127.5; 3], deviation: [127.5; 3] };
+
+    /// ImageNet's mean and deviation by colour: the convention of PyTorch's networks.
+    pub const IMAGENET: Self =
+        Self { mean: [123.675, 116.28, 103.53], deviation: [58.395, 57.12, 57.375] };
 
     /// Values in [0, 1].
     pub const UNIT: Self = Self { mean: [0.0; 3], deviation: [255.0; 3] };

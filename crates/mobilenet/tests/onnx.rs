@@ -25,6 +25,8 @@ use support::{difference, rows, save};
 #[derive(Default)]
 struct Writer {
     graph: GraphProto,
+    /// The program that wrote it.
+    producer: &'static str,
     /// Scalars and shapes as `Constant` nodes, as exporters by tracing have them.
     constant_nodes: bool,
 }
@@ -107,6 +109,7 @@ impl Writer {
         self.graph.output.push(value(output));
         let model = ModelProto {
             ir_version: 8,
+            producer_name: self.producer.into(),
             opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 17 }],
             graph: Some(self.graph),
             ..Default::default()
@@ -491,4 +494,38 @@ fn sizes_and_bounds() {
     }
     let expected = [means[0] + means[2], means[1] + means[2]];
     assert!(difference(&answer[0], &expected) <= 1e-6, "{answer:?} {expected:?}");
+}
+
+/// Nothing in a network says which pixel values it wants; who wrote it, and which MobileNet it is, does.
+#[test]
+fn pixel_values_by_who_published_the_network() {
+    let module = |producer, adds: bool| {
+        let mut w = Writer { producer, ..Writer::default() };
+        let pass = (0..9).map(|i: usize| f32::from(u8::from(i.is_multiple_of(4))));
+        let pass = Tensor::new([3, 3, 1, 1], pass.collect::<Vec<f32>>()).unwrap();
+        let kernel = w.weights("kernel", &pass);
+        let mut x = w.node("Conv", &["input", &kernel], Vec::new());
+        if adds {
+            x = w.node("Add", &[&x, &x], Vec::new());
+        }
+        let x = w.node("GlobalAveragePool", &[&x], Vec::new());
+        let x = w.node("Flatten", &[&x], Vec::new());
+        let head = w.weights("head", &pass.reshape([3, 3]).unwrap());
+        let x = w.node("Gemm", &[&x, &head], Vec::new());
+        w.finish("input", [-1, 3, 4, 4], &x)
+    };
+    let grey = Tensor::new([1, 4, 4, 3], vec![0.5f32; 48]).unwrap();
+    let imagenet = [0.485, 0.456, 0.406].into_iter().zip([0.229, 0.224, 0.225]);
+    let imagenet: Vec<f64> = imagenet.map(|(mean, by)| 2.0 * (0.5 - mean) / by).collect();
+    for (producer, adds, answer, said) in [
+        ("pytorch", true, imagenet, "ImageNet's mean and deviation assumed"),
+        ("pytorch", false, vec![0.0; 3], "[-1, 1] assumed"),
+        ("tf2onnx", true, vec![0.0; 3], "[-1, 1] assumed"),
+    ] {
+        let module = module(producer, adds);
+        let notes = module.notes();
+        assert!(notes.iter().any(|note| note.contains(said)), "{producer} {adds}: {notes:?}");
+        let ours = rows(&module.call(&grey).unwrap());
+        assert!(difference(&ours[0], &answer) <= 1e-5, "{producer} {adds}: {ours:?} {answer:?}");
+    }
 }

@@ -72,7 +72,7 @@ pub(crate) struct ModelArgs {
     pub(crate) module: Option<String>,
 
     /// What the network inside wants subtracted from pixels of 0 to 255: one number, or red,green,blue
-    /// [default: what the file says, else 127.5]
+    /// [default: what the file says, else what `inspect` says is assumed]
     ///
     /// With --std, for files that hold the bare network and say it wrong or not at all.
     #[arg(
@@ -84,7 +84,7 @@ pub(crate) struct ModelArgs {
     )]
     pub(crate) mean: Vec<f32>,
 
-    /// What the difference is then divided by [default: what the file says, else 127.5]
+    /// What the difference is then divided by [default: what the file says, else what `inspect` says is assumed]
     #[arg(long, value_name = "STD", value_delimiter = ',', requires = "mean")]
     pub(crate) std: Vec<f32>,
 

@@ -1,6 +1,6 @@
-//! What is assumed where a file says nothing: how MobileNet V1 was published. Images in [-1, 1], and
-//! ImageNet's classes, with `background` first where there are 1001. Whatever is assumed is said in
-//! the module's notes.
+//! What is assumed where a file says nothing: how MobileNet V1 was published. Images in [-1, 1], or by
+//! ImageNet's mean and deviation where PyTorch's MobileNet V2 wants that, and ImageNet's classes, with
+//! `background` first where there are 1001. Whatever is assumed is said in the module's notes.
 
 use std::collections::HashMap;
 
@@ -12,6 +12,33 @@ use super::network::{Ends, Network, classes};
 use crate::builder::node::{Nodes, shape_proto};
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
+
+/// Who published networks like this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// Google, and all who go by its weights: Keras, and timm for MobileNet V1.
+    Google,
+    /// torchvision, timm and ONNX's model zoo, for MobileNet V2.
+    PyTorch,
+}
+
+impl Published {
+    /// The values that these networks want, and what is said where that is assumed.
+    fn range(self) -> (Normalization, &'static str) {
+        match self {
+            Self::Google => (
+                Normalization::SIGNED,
+                "the file does not say which pixel values it wants: [-1, 1] assumed, as MobileNet V1 \
+                 was published; --mean and --std override it",
+            ),
+            Self::PyTorch => (
+                Normalization::IMAGENET,
+                "the file does not say which pixel values it wants: ImageNet's mean and deviation \
+                 assumed, as PyTorch's MobileNet V2 was published; --mean and --std override it",
+            ),
+        }
+    }
+}
 
 /// Puts the network's own normalisation in front of it, so that it takes images in [0, 1], and
 /// opens the number of images. Gives the name of the node that takes them.
@@ -25,10 +52,9 @@ pub(super) fn normalise(network: &mut Network, chosen: Option<Normalization>) ->
         (None, Some(said), _) => said,
         (None, None, Some(found)) => found,
         (None, None, None) => {
-            let note = "the file does not say which pixel values it wants: [-1, 1] assumed, as \
-                        MobileNet V1 was published; --mean and --std override it";
+            let (range, note) = network.published.range();
             network.notes.push(note.into());
-            Normalization::SIGNED
+            range
         }
     };
     open_batch(&mut network.graph, &name)?;

@@ -10,8 +10,9 @@ use mobilenet_formats::tensorflow::messages::{GraphDef, attr_value::Value};
 use mobilenet_formats::{DType, Tensor};
 use mobilenet_vision::Labels;
 
+use super::conventions::{self, Published};
+use super::fused;
 use super::{Source, Wanted, Weights};
-use super::{conventions, fused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::normalization::Normalization;
 use crate::signature::{Port, Scores, Signature};
@@ -27,6 +28,8 @@ pub(crate) struct Network {
     pub(crate) images: Option<String>,
     /// Which values it wants, where the file says it.
     pub(crate) range: Option<Normalization>,
+    /// Which values networks from there want, where the file says nothing.
+    pub(crate) published: Published,
     /// The tensor the network is for, where the file says it: scores, or features.
     pub(crate) output: Option<String>,
     /// What that tensor holds if no softmax is found in front of it.
@@ -48,6 +51,7 @@ impl Network {
             graph,
             images: None,
             range: None,
+            published: Published::Google,
             output: None,
             scores: Scores::Logits,
             variables: BTreeMap::new(),

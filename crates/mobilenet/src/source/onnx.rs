@@ -17,6 +17,7 @@ use mobilenet_formats::onnx::{self, DimensionValue, GraphProto, NodeProto, Value
 use mobilenet_formats::{DType, Tensor};
 use mobilenet_vision::Labels;
 
+use super::conventions::Published;
 use super::network::Network;
 use super::safetensors::{IMAGE_SIZE, LABELS, image_size};
 use super::{Candidate, Source, Wanted};
@@ -52,8 +53,13 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
         },
         _ => None,
     };
+    let published = match model.producer_name == "pytorch" && importer.adds {
+        true => Published::PyTorch,
+        false => Published::Google,
+    };
     let network = Network::new(importer.graph.to_graph_def());
-    let source = Network { images: Some(images), output, labels, ..network }.into_source(wanted)?;
+    let network = Network { images: Some(images), output, labels, published, ..network };
+    let source = network.into_source(wanted)?;
     // A graph for images of any size does not say the usual one.
     Ok(Source { image_size: source.image_size.or(size.map(<(usize, usize)>::from)), ..source })
 }
@@ -78,6 +84,8 @@ struct Importer {
     values: HashMap<String, Value>,
     /// Bytes of constants so far, each time one is used.
     bytes: u64,
+    /// Whether branches are added, as MobileNet V2 does and V1 does not.
+    adds: bool,
     /// By name, the last number that made it free.
     numbers: HashMap<String, usize>,
 }
@@ -134,6 +142,8 @@ impl Importer {
             },
         });
         let call = Call { node, inputs: inputs.collect::<Result<_>>()?, wanted };
+        let computed = |value: &Option<Value>| matches!(value, Some(Value::Computed { .. }));
+        self.adds |= node.op_type == "Add" && call.inputs.iter().all(computed);
         let domain = ["", "ai.onnx"].contains(&node.domain.as_str());
         let operator =
             operators::OPERATORS.iter().find(|(name, _)| domain && *name == node.op_type);
