@@ -19,12 +19,15 @@ KERAS = [
     (f"{name}.{kind}", answer)
     for name, answer in (("logits", "logits"), ("softmax", "logits"), ("no_top", "features"), ("no_pool", "features"))
     for kind in ("keras", "h5")
-] + [("exported", "logits")]
+] + [("exported", "logits"), ("logits.tflite", "logits")]
 KERAS_V2 = [
     (f"{name}_v2.{kind}", f"{answer}_v2")
     for name, answer in (("softmax", "logits"), ("no_top", "features"))
     for kind in ("keras", "h5")
 ] + [("exported_v2", "logits_v2")]
+KERAS_V2 += [
+    (f"{name}.{kind}", f"logits_{name}") for name in ("retrained", "sigmoid") for kind in ("keras", "h5", "tflite")
+]
 # Of MobileNetV2's kind: sums, means and softmax in 8 bits; and borders of windows that no `SAME` has.
 EIGHT_BITS = [
     ("bytes_v2", eight_bits.PROBABILITIES),

@@ -3,7 +3,7 @@
 Small networks with random weights and random batch norm statistics: MobileNet (multiplier 0.25, 64x64
 pixels, 7 classes), and MobileNetV2 (multiplier 0.35, 96x96 pixels), whose blocks add. FOLDER gets
 `images.npy` and `images_v2.npy` in [0, 1], `logits.npy`, `features.npy`, `logits_v2.npy`,
-`features_v2.npy`, and the files that keras_check.py lists; of 1000 classes, whose names we know, those
+`features_v2.npy`, `logits_retrained.npy`, `logits_sigmoid.npy`, and the files that keras_check.py lists; of 1000 classes, whose names we know, those
 it quantises.
 """
 
@@ -44,6 +44,9 @@ def main() -> int:
         model.save(folder / f"{name}.keras")
         model.save(folder / f"{name}.h5")
     softmax.export(folder / "exported")
+    # Its open number of images makes the file compute shapes.
+    lite = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+    (folder / "logits.tflite").write_bytes(lite)
     second_version(random, folder)
     for_eight_bits(random, folder)
     return 0
@@ -93,6 +96,26 @@ def second_version(random: np.random.Generator, folder: pathlib.Path) -> None:
         model.save(folder / f"{name}.keras")
         model.save(folder / f"{name}.h5")
     softmax.export(folder / "exported_v2")
+    retrained(headless, images, folder)
+
+
+def retrained(headless: tf.keras.Model, images: np.ndarray, folder: pathlib.Path) -> None:
+    """A MobileNetV2 as one layer, behind augmentation and `preprocess_input` and before a new head: what
+    transfer learning leaves."""
+    layers = tf.keras.layers
+    given = layers.Input((96, 96, 3))
+    augmented = tf.keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])(given)
+    x = headless(tf.keras.applications.mobilenet_v2.preprocess_input(augmented), training=False)
+    x = layers.BatchNormalization()(layers.Dropout(0.2)(x))
+    model = tf.keras.Model(given, layers.Dense(3)(x))
+    np.save(folder / "logits_retrained.npy", model.predict(images * 255, verbose=0))
+    sigmoid = tf.keras.Sequential([model, layers.Activation("sigmoid")])
+    np.save(folder / "logits_sigmoid.npy", sigmoid.predict(images * 255, verbose=0))
+    for name, network in (("retrained", model), ("sigmoid", sigmoid)):
+        network.save(folder / f"{name}.keras")
+        network.save(folder / f"{name}.h5")
+        lite = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+        (folder / f"{name}.tflite").write_bytes(lite)
 
 
 def settle(model: tf.keras.Model, images: np.ndarray) -> None:
