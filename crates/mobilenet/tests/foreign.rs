@@ -194,6 +194,20 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
+#[test]
+fn of_several_outputs_of_tflite_the_first_is_read_and_that_is_said() {
+    let mut edit = Edit::new();
+    let scores = edit.last().1;
+    edit.0.subgraphs[0].outputs.push(scores);
+    let module = edit.load().unwrap();
+    let said = module.notes().iter().any(|note| note.contains("several outputs (probability, "));
+    assert!(said, "{:?}", module.notes());
+    assert_eq!(
+        module.call(&images(1)).unwrap(),
+        Edit::new().load().unwrap().call(&images(1)).unwrap()
+    );
+}
+
 // Keras.
 
 /// Pixels and answers of the network that `make.py` calls `nested`.
@@ -260,6 +274,28 @@ fn sequence_of_models() -> Value {
     let norm = alone("BatchNormalization", json!({"name": "norm", "axis": [1]}));
     let head = sequence("head", json!([norm, alone("Dense", dense)]));
     sequence("model", json!([body, head]))
+}
+
+/// Boxes beside classes.
+#[test]
+fn of_several_outputs_of_keras_the_softmax_answers() {
+    let (images, logits) = nested();
+    let reads = |name: &str| json!([[[name, 0, 0, {}]]]);
+    let mut body = sequence_of_models()["config"]["layers"].clone();
+    body[0]["inbound_nodes"] = json!([]);
+    body[1]["inbound_nodes"] = reads("body");
+    body[0]["name"] = "body".into();
+    body[1]["name"] = "head".into();
+    let boxes = json!({"class_name": "Activation", "config": {"name": "boxes", "activation": "relu"}, "inbound_nodes": reads("body")});
+    let layers = json!([body[0], boxes, body[1]]);
+    let config = json!({"layers": layers, "output_layers": [["boxes", 0, 0], ["head", 0, 0]]});
+    let model = json!({"class_name": "Functional", "config": config});
+    let module = tensorflow_js(model, "mixed/kernel").unwrap();
+    let said = module.notes().iter().any(|note| note.contains("several outputs (boxes, head)"));
+    assert!(said, "{:?}", module.notes());
+    for (ours, logits) in rows(&module.call(&images).unwrap()).iter().zip(&logits) {
+        assert!(difference(ours, logits) <= 1e-5, "{ours:?} {logits:?}");
+    }
 }
 
 fn tensorflow_js(model: Value, first: &str) -> mobilenet::Result<Module> {

@@ -14,7 +14,6 @@ use mobilenet_formats::Tensor;
 use mobilenet_formats::keras::{Model, hdf5};
 use serde_json::Value;
 
-use super::network::Network;
 use super::slim::{self, About, Tensors};
 use super::{Candidate, Source, Wanted};
 use crate::error::{Error, ErrorKind, Result};
@@ -113,9 +112,7 @@ pub(super) fn source(
     let layers = config.map(model::of).unwrap_or_default();
     let about = About { image_size: layers.iter().find_map(image_size), ..About::default() };
     if let Some(config) = config.filter(|_| !is_slim_s(tensors, &layers, &about)) {
-        let (graph, images, output) = model::graph(config, weights)?;
-        let (images, output) = (Some(images), Some(output));
-        return Network { images, output, ..Network::new(graph) }.into_source(wanted);
+        return model::network(config, weights)?.into_source(wanted);
     }
     let tensors = tensors.iter().map(|(name, value)| flatten(name, value));
     slim::source(wanted, &tensors.collect::<Result<_>>()?, about)

@@ -30,8 +30,18 @@ pub(super) fn read(wanted: &Wanted<'_>, file: &Candidate<'_>) -> Result<Source> 
     network.output = Some(imported.output);
     network.points = Some(imported.points);
     network.labels = about.labels;
+    network.notes.extend(several_outputs(&model));
     let source = network.into_source(wanted)?;
     Ok(Source { image_size: source.image_size.or(about.image_size), ..source })
+}
+
+/// That not all of a file is used.
+fn several_outputs(model: &Model) -> Option<String> {
+    let graph = model.subgraphs.first()?;
+    let name = |index: &i32| Some(graph.tensors.get(usize::try_from(*index).ok()?)?.name.as_str());
+    let names: Vec<&str> = graph.outputs.iter().filter_map(name).collect();
+    let said = format!("the file has several outputs ({}): the first is read", names.join(", "));
+    (names.len() > 1).then_some(said)
 }
 
 /// What the metadata say.

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 use mobilenet_engine::{Graph, TensorId};
-use mobilenet_formats::tensorflow::messages::GraphDef;
 use serde_json::Value;
 
+use super::super::network::Network;
 use super::Weights;
 use super::layers::{self, Layer, unsupported};
 use crate::error::{Error, Result};
@@ -64,13 +64,27 @@ pub(super) fn input_shape(layer: &Value) -> Option<Vec<Option<usize>>> {
     Some(shape.as_array()?.iter().map(side).collect())
 }
 
-/// The graph of a model, the node that takes images, and the tensor that the model gives.
-pub(super) fn graph(model: &Value, weights: &Weights<'_>) -> Result<(GraphDef, String, String)> {
+/// The network of a model. Of several outputs the network's own rules tell which answers.
+pub(super) fn network(model: &Value, weights: &Weights<'_>) -> Result<Network> {
     let mut walk = Walk { graph: Graph::new(), weights, images: None };
     let output = walk.model(model, &[], None)?;
     let images = walk.images.ok_or_else(|| unsupported("the model has no input layer"))?;
-    let images = walk.graph.node(images.node).name.clone();
-    Ok((walk.graph.to_graph_def(), images, walk.graph.tensor_name(output)))
+    let mut outputs = Vec::new();
+    histories(&config(model)["output_layers"], &mut outputs);
+    let is_only = outputs.len() < 2;
+    Ok(Network {
+        images: Some(walk.graph.node(images.node).name.clone()),
+        output: is_only.then(|| walk.graph.tensor_name(output)),
+        notes: if is_only { Vec::new() } else { vec![several_outputs(&outputs)] },
+        ..Network::new(walk.graph.to_graph_def())
+    })
+}
+
+fn several_outputs(names: &[&str]) -> String {
+    let names = names.join(", ");
+    format!(
+        "the model has several outputs ({names}): that of the last softmax is read, if there is one"
+    )
 }
 
 struct Walk<'a> {

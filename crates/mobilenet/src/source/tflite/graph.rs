@@ -109,7 +109,8 @@ impl<'a> Importer<'a> {
         let code = code.ok_or_else(|| wrong(format!("operator {place} has no code")))?.builtin();
         let at = || {
             let output = operator.outputs.first().and_then(|&index| self.tensor(index).ok());
-            let name = output.map_or("", |tensor| tensor.name.as_str());
+            // Of the names that a converter joined, the first.
+            let name = output.and_then(|tensor| tensor.name.split(';').next()).unwrap_or_default();
             format!("operator {place}, {code}, for tensor `{name}`")
         };
         let Some(import) = operators::find(code) else {
