@@ -98,7 +98,8 @@ impl Recipe for Quantize {
     per_image!();
 
     fn prepare(&self, site: &Site) -> Result<Arc<dyn Kernel>> {
-        let op = int8::Quantize::new(self.affine, self.to.quantization);
+        let op = int8::Quantize::new(site.isa, self.affine, self.to.quantization);
+        let op = op.map_err(refused)?;
         Ok(step("quantize_u8", site, move |call| {
             op.run(call.pool, floats(call.inputs[0])?, call.outputs[0]);
             Ok(())

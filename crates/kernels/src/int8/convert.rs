@@ -1,8 +1,10 @@
 //! Into bytes, out of bytes, and from one scale to another.
 
 use super::simd::{Body, Bytes};
-use super::{Multiplier, Quantization, table};
+use super::table::{self, Kernel};
+use super::{Multiplier, Quantization};
 use crate::error::Result;
+use crate::isa::Isa;
 use crate::pool::Pool;
 use std::ops::Range;
 
@@ -28,6 +30,7 @@ impl Affine {
 /// point.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantize {
+    kernel: &'static Kernel,
     affine: Affine,
     to: Quantization,
     inverse: Option<Inverse>,
@@ -35,8 +38,11 @@ pub struct Quantize {
 
 impl Quantize {
     /// Finds out how to divide.
-    pub fn new(affine: Affine, to: Quantization) -> Self {
-        Self { affine, to, inverse: Inverse::new(to) }
+    ///
+    /// # Errors
+    /// An instruction set this CPU lacks.
+    pub fn new(isa: Isa, affine: Affine, to: Quantization) -> Result<Self> {
+        Ok(Self { kernel: table::pick(isa)?, affine, to, inverse: Inverse::new(to) })
     }
 
     /// Computes `output` from an input of its length.
@@ -45,10 +51,9 @@ impl Quantize {
     /// If lengths differ.
     pub fn run(&self, pool: &Pool, input: &[f32], output: &mut [u8]) {
         assert_eq!(input.len(), output.len(), "quantised values");
-        let quantize = table::best().quantize;
         pool.for_each_chunk(output, CHUNK, &|index, output| {
             let input = &input[index * CHUNK..][..output.len()];
-            quantize(QuantizeTask { how: *self, input, output });
+            (self.kernel.quantize)(QuantizeTask { how: *self, input, output });
         });
     }
 }
@@ -142,7 +147,7 @@ impl Body for QuantizeTask<'_> {
     /// compiler's way of doing that takes most of the time.
     #[inline(always)]
     fn run<S: Bytes>(self, simd: S) {
-        let Quantize { affine: Affine { factor, shift }, to, inverse } = self.how;
+        let Quantize { affine: Affine { factor, shift }, to, inverse, .. } = self.how;
         let (mut output, mut input) = (self.output, self.input);
         if let (Some(inverse), true) = (inverse, S::FUSED) {
             let (block, range) = (4 * S::LANES, simd.range([0, 255]));
@@ -251,11 +256,20 @@ mod tests {
         let q = Quantization { scale: 0.25, zero_point: 100 };
         let input = [0.0, 0.125, -0.125, 1.0, 1e30, f32::NEG_INFINITY, f32::NAN, 0.374];
         let mut bytes = [0; 8];
-        Quantize::new(Affine::NONE, q).run(&Pool::new(2), &input, &mut bytes);
+        let isa = Isa::detect();
+        Quantize::new(isa, Affine::NONE, q).expect("detected").run(
+            &Pool::new(2),
+            &input,
+            &mut bytes,
+        );
         assert_eq!(bytes, [100, 101, 99, 104, 255, 0, 100, 101]);
         let signed = Affine { factor: 2.0, shift: -1.0 };
         let mut half = [0; 3];
-        Quantize::new(signed, q).run(&Pool::single(), &[0.5, 0.625, f32::NAN], &mut half);
+        Quantize::new(isa, signed, q).expect("detected").run(
+            &Pool::single(),
+            &[0.5, 0.625, f32::NAN],
+            &mut half,
+        );
         assert_eq!(half, [100, 101, 100]);
         let mut back = [0.0; 8];
         dequantize(&Pool::new(2), q, &bytes, &mut back);

@@ -96,9 +96,3 @@ pub(crate) fn pick(isa: Isa) -> Result<&'static Kernel> {
     let kernel = KERNELS.iter().find(|kernel| rank(kernel.isa) >= from && kernel.is_available());
     kernel.ok_or_else(|| Error::kernel(format!("{isa} has no kernel of bytes")))
 }
-
-/// The best kernel of this CPU.
-pub(crate) fn best() -> &'static Kernel {
-    let best = KERNELS.iter().find(|kernel| kernel.is_available());
-    best.unwrap_or(&KERNELS[KERNELS.len() - 1])
-}

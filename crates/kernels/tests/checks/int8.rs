@@ -332,9 +332,11 @@ pub fn quantize_rounds_as_division_does() {
         let input: Vec<f32> =
             halves.chain((0..500).map(|_| f32::from_bits(next() << 1 | 1))).collect();
         let mut bytes = vec![0; input.len()];
-        Quantize::new(affine, to).run(&Pool::single(), &input, &mut bytes);
-        for (&x, byte) in input.iter().zip(bytes) {
-            assert_eq!(byte, rounded(affine, to, x), "{x:e} in steps of {scale:e}, {affine:?}");
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            Quantize::new(isa, affine, to).unwrap().run(&Pool::single(), &input, &mut bytes);
+            for (&x, &byte) in input.iter().zip(&bytes) {
+                assert_eq!(byte, rounded(affine, to, x), "{isa}: {x:e}, {scale:e}, {affine:?}");
+            }
         }
     }
 }

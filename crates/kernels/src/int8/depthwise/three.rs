@@ -6,14 +6,27 @@
 //! channels share weights and constants and are done one after the other, all of them in registers.
 
 use super::{DepthwiseSpec, Source};
+use crate::depthwise::reference::positions;
 use crate::error::{Result, product};
 use crate::int8::records::{Field, Lines, Records};
 use crate::int8::simd::{Body, Bytes};
 use crate::int8::table::Kernel;
 use crate::int8::{Multiplier, Rescale};
 
+/// Bytes that a weight may be the sum of; those of uint8 less their zero point may need two.
+const MOST_PARTS: usize = 2;
+
 /// Lanes of the widest vectors.
 const MOST: usize = 16;
+
+/// What vectors of the same channels share.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// Whether they are rescaled by lines.
+    fast: bool,
+    /// Whether weights are sums of two bytes.
+    is_split: bool,
+}
 
 /// Weights as the kernels read them.
 #[derive(Clone)]
@@ -24,13 +37,13 @@ pub(crate) struct Three {
     /// Output rows that quads serve: 1 or 2.
     sets: usize,
     lanes: usize,
-    /// Vectors of a row until lanes are the same channels again, and which are rescaled by lines.
-    fast: Vec<bool>,
+    /// Vectors of a row until lanes are the same channels again.
+    kinds: Vec<Kind>,
     /// Quads between vectors of the same channels.
     step: usize,
     /// Quads of a row with its borders.
     quads: usize,
-    /// For each kind of vector, set and column of the kernel: a vector.
+    /// For each kind of vector, part, set and column of the kernel: a vector.
     weights: Lines,
     records: Records,
 }
@@ -50,7 +63,7 @@ impl Three {
             && window.dilation == [1, 1]
             && spec.multiplier == 1
             && (window.stride == [1, 1] || window.stride == [2, 2] && channels % lanes == 0)
-            && (0..channels).all(|channel| source.parts(channel).all(|parts| parts <= 1));
+            && (0..channels).all(|channel| source.parts(channel).all(|parts| parts <= MOST_PARTS));
         if !fits {
             return Ok(None);
         }
@@ -64,23 +77,24 @@ impl Three {
             width,
             sets,
             lanes,
-            fast: Vec::new(),
+            kinds: Vec::new(),
             step: kinds * lanes * stride,
             quads,
-            weights: Lines::zeros(product("weights", &[kinds, sets, 3, 4, lanes])?),
+            weights: Lines::zeros(product("weights", &[kinds, MOST_PARTS, sets, 3, 4, lanes])?),
             records: Records::new(kernel, kinds, rescale)?,
         };
         for kind in 0..kinds {
             let channel = |lane| (kind * lanes + lane) % channels;
             let sums = |lane| Some(source.sums(channel(lane), bias, each[channel(lane)]));
             let fast = result.records.fill(kind, 1, sums);
-            result.fast.push(fast);
-            for (set, kx) in (0..sets * 3).map(|i| (i / 3, i % 3)) {
-                let start = ((kind * sets + set) * 3 + kx) * 4 * lanes;
+            let parts = (0..lanes).flat_map(|lane| source.parts(channel(lane)));
+            result.kinds.push(Kind { fast, is_split: parts.max() == Some(MOST_PARTS) });
+            for (part, set, kx) in positions([MOST_PARTS, sets, 3]) {
+                let start = (((kind * MOST_PARTS + part) * sets + set) * 3 + kx) * 4 * lanes;
                 let vector = &mut result.weights.bytes_mut()[start..][..4 * lanes];
                 for (at, weight) in vector.iter_mut().enumerate() {
                     let ky = (at % 4).wrapping_sub(set);
-                    *weight = source.part(0, [ky, kx, channel(at / 4)]);
+                    *weight = source.part(part, [ky, kx, channel(at / 4)]);
                 }
             }
         }
@@ -141,13 +155,15 @@ impl Body for ThreeTask<'_> {
             let sets = three.sets.min(rest.len() / row);
             let (rows, after) = rest.split_at_mut(sets * row);
             three.transpose(simd, (image, y), &border[..input_row], quads);
-            for kind in 0..three.fast.len().min(row.div_ceil(S::LANES)) {
+            for (kind, about) in three.kinds.iter().enumerate().take(row.div_ceil(S::LANES)) {
                 let vectors = Vectors { three, kind, row, quads, output: rows };
-                match (sets, three.fast[kind]) {
-                    (1, true) => vectors.run::<S, 1, true>(simd),
-                    (1, false) => vectors.run::<S, 1, false>(simd),
-                    (_, true) => vectors.run::<S, 2, true>(simd),
-                    (_, false) => vectors.run::<S, 2, false>(simd),
+                match (sets, about.fast, about.is_split) {
+                    (1, true, false) => vectors.run::<S, 1, true, 1>(simd),
+                    (1, true, true) => vectors.run::<S, 1, true, 2>(simd),
+                    (1, false, _) => vectors.run::<S, 1, false, 2>(simd),
+                    (_, true, false) => vectors.run::<S, 2, true, 1>(simd),
+                    (_, true, true) => vectors.run::<S, 2, true, 2>(simd),
+                    (_, false, _) => vectors.run::<S, 2, false, 2>(simd),
                 }
             }
             (y, rest) = (y + sets, after);
@@ -211,13 +227,15 @@ struct Vectors<'a> {
 
 impl Vectors<'_> {
     #[inline(always)]
-    fn run<S: Bytes, const SETS: usize, const FAST: bool>(self, simd: S) {
+    fn run<S: Bytes, const SETS: usize, const FAST: bool, const PARTS: usize>(self, simd: S) {
         let Self { three, kind, row, quads, output } = self;
-        let (kinds, pixel, per) = (three.fast.len(), three.spec.input[2], 4 / SETS);
+        let (kinds, pixel, per) = (three.kinds.len(), three.spec.input[2], 4 / SETS);
         // Bytes between the quads of vectors.
         let apart = 4 * three.step;
-        let weights = &three.weights.bytes()[kind * three.sets * 12 * S::LANES..];
-        assert!(weights.len() >= SETS * 12 * S::LANES && output.len() == SETS * row);
+        // Bytes of the weights of a part.
+        let part = three.sets * 12 * S::LANES;
+        let weights = &three.weights.bytes()[kind * MOST_PARTS * part..][..MOST_PARTS * part];
+        assert!(PARTS <= MOST_PARTS && SETS <= three.sets && output.len() == SETS * row);
         let count = (row.div_ceil(S::LANES) - kind).div_ceil(kinds);
         let last = kind * S::LANES + (count - 1) * three.step;
         assert!(quads.len() >= 4 * (last + 2 * pixel + S::LANES));
@@ -227,9 +245,12 @@ impl Vectors<'_> {
         // SAFETY: as asserted, the weights of `SETS` sets exist, and quads for each vector up to the last;
         // `records.at` checks the record. Vectors are written where they lie inside of the row.
         unsafe {
-            let mut taken = [[simd.weights(weights.as_ptr()); 3]; SETS];
-            for i in 1..3 * SETS {
-                taken[i / 3][i % 3] = simd.weights(weights.as_ptr().add(i * 4 * S::LANES));
+            let mut taken = [[[simd.weights(weights.as_ptr()); 3]; SETS]; PARTS];
+            for (index, taken) in taken.iter_mut().enumerate() {
+                for i in 0..3 * SETS {
+                    let from = weights.as_ptr().add(index * part + i * 4 * S::LANES);
+                    taken[i / 3][i % 3] = simd.weights(from);
+                }
             }
             let group = Group { taken, record: three.records.at(kind), pixel: 4 * pixel };
             let range = simd.range(three.records.range);
@@ -261,14 +282,14 @@ impl Vectors<'_> {
 }
 
 /// What the vectors of the same channels share.
-struct Group<W, const SETS: usize> {
-    taken: [[W; 3]; SETS],
+struct Group<W, const SETS: usize, const PARTS: usize> {
+    taken: [[[W; 3]; SETS]; PARTS],
     record: *const i32,
     /// Bytes between the quads of a pixel and of the next.
     pixel: usize,
 }
 
-impl<W: Copy, const SETS: usize> Group<W, SETS> {
+impl<W: Copy, const SETS: usize, const PARTS: usize> Group<W, SETS, PARTS> {
     /// The output values of `4 / SETS` vectors of each output row: the first row's, then the second's.
     /// The quads of a vector's first pixel lie at `from`.
     ///
@@ -288,9 +309,11 @@ impl<W: Copy, const SETS: usize> Group<W, SETS> {
                 let from = from(p);
                 for kx in 0..3 {
                     let quad = simd.quad(from.add(kx * self.pixel));
-                    for (set, taken) in self.taken.iter().enumerate() {
-                        let sum = &mut sums[set * per + p];
-                        *sum = simd.dot(*sum, quad, taken[kx]);
+                    for taken in &self.taken {
+                        for (set, taken) in taken.iter().enumerate() {
+                            let sum = &mut sums[set * per + p];
+                            *sum = simd.dot(*sum, quad, taken[kx]);
+                        }
                     }
                 }
             }
