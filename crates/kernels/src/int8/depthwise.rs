@@ -304,15 +304,14 @@ impl Source<'_> {
 
     /// What pass `pass` multiplies by.
     fn part(&self, pass: usize, at: [usize; 3]) -> i8 {
-        split([self.weight(at), 0], false).nth(pass).unwrap_or_default()[0]
+        split(self.weight(at)).nth(pass).unwrap_or(0)
     }
 
     /// The bytes that each weight of a channel is split into.
     fn parts(&self, channel: usize) -> impl Iterator<Item = usize> {
         let [height, width] = self.spec.window.kernel;
-        (0..height * width).map(move |tap| {
-            split([self.weight([tap / width, tap % width, channel]), 0], false).count()
-        })
+        (0..height * width)
+            .map(move |tap| split(self.weight([tap / width, tap % width, channel])).count())
     }
 
     fn sums(&self, channel: usize, bias: Option<&[i32]>, multiplier: Multiplier) -> Sums {

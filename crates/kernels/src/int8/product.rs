@@ -2,7 +2,7 @@
 //! register tiles. Sums are integers, so no split of the work changes them.
 
 use super::line::Sums;
-use super::records::{Field, Lines, PASSES, Records, split};
+use super::records::{Field, Lines, Records, split};
 use super::simd::{Body, Bytes, Target, place};
 use super::table::Kernel;
 use super::{Multiplier, Rescale, Weights};
@@ -76,6 +76,8 @@ pub(crate) struct Product {
     records: Records,
     /// Where inputs lie whose weights do not fit a byte: segment and byte of its run.
     extra: Vec<(usize, usize)>,
+    /// Whether sums of neighbouring products may saturate in 16 bits, and the kernel minds.
+    wide: Vec<bool>,
 }
 
 /// Some outputs.
@@ -88,6 +90,8 @@ struct Panel {
     /// First byte of its weights; those of `extra` follow.
     weights: usize,
     extra: Range<usize>,
+    /// The first of its flags, one for each four inputs in the order of the weights.
+    wide: usize,
     fast: bool,
 }
 
@@ -101,7 +105,7 @@ impl Product {
         let lanes = kernel.lanes;
         let fours = product("patch", &[source.segments, source.run.div_ceil(4)])?;
         let vectors = source.outputs.div_ceil(lanes) + 4;
-        product("packed weights", &[PASSES, fours, vectors, 4 * lanes])?;
+        product("packed weights", &[3, fours, vectors, 4 * lanes])?;
         let mut result = Self {
             kernel,
             segments: source.segments,
@@ -111,6 +115,7 @@ impl Product {
             weights: Lines::default(),
             records: Records::new(kernel, vectors, rescale)?,
             extra: Vec::new(),
+            wide: Vec::new(),
         };
         // Kernels that rescale by lines read whole fours.
         result.records.takes_lines &= source.run.is_multiple_of(4);
@@ -133,7 +138,7 @@ impl Product {
         (first, record): (usize, usize),
         bytes: &mut Vec<i8>,
     ) -> Panel {
-        let Kernel { lanes, saturates, .. } = *self.kernel;
+        let (lanes, wide) = (self.kernel.lanes, self.wide.len());
         let rest = source.outputs - first;
         let vectors = match rest.div_ceil(lanes) {
             1 => 1,
@@ -145,21 +150,27 @@ impl Product {
         let mut passes = Vec::new();
         for segment in 0..source.segments {
             for at in (0..source.run).step_by(4) {
-                let fours = Four { saturates, source, first, valid, segment, at, vectors, lanes };
-                fours.push(0, bytes);
-                let more = (1..PASSES).take_while(|&pass| fours.has(pass));
-                passes.extend(more.map(|pass| (pass, segment, at)));
+                let fours = Four { source, first, valid, segment, at, vectors, lanes };
+                self.push(&fours, 0, bytes);
+                passes.extend((1..3).filter(|&pass| fours.has(pass)).map(|p| (p, segment, at)));
             }
         }
         let extra = self.extra.len()..self.extra.len() + passes.len();
         for (pass, segment, at) in passes {
-            Four { saturates, source, first, valid, segment, at, vectors, lanes }.push(pass, bytes);
+            let fours = Four { source, first, valid, segment, at, vectors, lanes };
+            self.push(&fours, pass, bytes);
             self.extra.push((segment, at));
         }
         let fast = self
             .records
             .fill(record, vectors, |output| (output < valid).then(|| source.sums(first + output)));
-        Panel { valid, vectors, record, weights: start, extra, fast }
+        Panel { valid, vectors, record, weights: start, extra, wide, fast }
+    }
+
+    /// Appends the weights of four inputs, and whether they have to be multiplied widened.
+    fn push(&mut self, fours: &Four<'_>, pass: usize, bytes: &mut Vec<i8>) {
+        self.wide.push(self.kernel.saturates && fours.saturates(pass));
+        fours.push(pass, bytes);
     }
 
     /// The bytes of a row.
@@ -212,7 +223,6 @@ impl Product {
 
 /// Four inputs and the outputs of a panel.
 struct Four<'a> {
-    saturates: bool,
     source: &'a Source<'a>,
     first: usize,
     valid: usize,
@@ -223,25 +233,37 @@ struct Four<'a> {
 }
 
 impl Four<'_> {
-    /// What pass `pass` multiplies two of the four inputs by, `k` and the next, for an output of the panel.
-    fn pair(&self, pass: usize, output: usize, k: usize) -> [i8; 2] {
-        let weight = |at: usize| match output < self.valid && at < self.source.run {
-            true => (self.source.weight)(self.first + output, self.segment, at),
-            false => 0,
-        };
-        let pair = [weight(self.at + k), weight(self.at + k + 1)];
-        split(pair, self.saturates).nth(pass).unwrap_or_default()
+    /// What pass `pass` multiplies input `k` of the four by, for an output of the panel.
+    fn weight(&self, pass: usize, output: usize, k: usize) -> i8 {
+        if output >= self.valid || self.at + k >= self.source.run {
+            return 0;
+        }
+        let weight = (self.source.weight)(self.first + output, self.segment, self.at + k);
+        split(weight).nth(pass).unwrap_or(0)
     }
 
     fn has(&self, pass: usize) -> bool {
-        (0..self.valid).any(|output| [0, 2].iter().any(|&k| self.pair(pass, output, k) != [0; 2]))
+        (0..self.valid).any(|output| (0..4).any(|k| self.weight(pass, output, k) != 0))
+    }
+
+    /// Whether the products of bytes and two neighbours may sum to more than 16 bits.
+    fn saturates(&self, pass: usize) -> bool {
+        let weight = |output, k| i32::from(self.weight(pass, output, k));
+        (0..self.valid).any(|output| {
+            [0, 2].iter().any(|&k| {
+                let pair = [weight(output, k), weight(output, k + 1)];
+                let [least, most] = [pair.map(|w| w.min(0)), pair.map(|w| w.max(0))];
+                let sums = [least, most].map(|pair| 255 * pair.iter().sum::<i32>());
+                sums.iter().any(|&sum| i16::try_from(sum).is_err())
+            })
+        })
     }
 
     fn push(&self, pass: usize, bytes: &mut Vec<i8>) {
         for vector in 0..self.vectors {
             for lane in 0..self.lanes {
                 let output = place(self.vectors, vector, lane);
-                [0, 2].iter().for_each(|&k| bytes.extend(self.pair(pass, output, k)));
+                bytes.extend((0..4).map(|k| self.weight(pass, output, k)));
             }
         }
     }
@@ -303,6 +325,7 @@ impl<const M4: usize, const M2: usize, const M1: usize> Body for Panels<'_, M4, 
                 input: input.as_ptr(),
                 weights: weights.as_ptr(),
                 extra: &product.extra[panel.extra.clone()],
+                wide: product.wide[panel.wide..][..fours].as_ptr(),
                 record: product.records.at(panel.record),
                 // SAFETY: `column < width`, and there is a row of outputs.
                 output: unsafe { output.as_mut_ptr().add(column) },
@@ -332,6 +355,8 @@ struct Tiles<'a, S: Bytes> {
     input: *const u8,
     weights: *const i8,
     extra: &'a [(usize, usize)],
+    /// One flag for each four inputs.
+    wide: *const bool,
     record: *const i32,
     output: *mut u8,
     /// Bytes between output rows.
@@ -386,29 +411,30 @@ impl<S: Bytes> Tiles<'_, S> {
                 }
             }
             let first = self.input.add(row * row_stride);
-            let mut weights = self.weights;
+            let mut factors = Factors { weights: self.weights, wide: self.wide };
             for segment in 0..segments {
                 let mut inputs = Inputs::new(first.add(segment * segment_stride), row_stride);
                 for _ in 0..run / (4 * UNROLL) {
-                    weights = inputs.fours::<S, ROWS, NV, UNROLL>(simd, &mut sums, weights);
+                    inputs.fours::<S, ROWS, NV, UNROLL>(simd, &mut sums, &mut factors);
                 }
                 for _ in 0..run / 4 % UNROLL {
-                    weights = inputs.fours::<S, ROWS, NV, 1>(simd, &mut sums, weights);
+                    inputs.fours::<S, ROWS, NV, 1>(simd, &mut sums, &mut factors);
                 }
                 if !FAST && run % 4 != 0 {
                     let at = run / 4 * 4 + segment * segment_stride;
                     let from = (first.add(at), row_stride);
-                    weights = fewer::<S, ROWS, NV>(simd, &mut sums, from, weights, run % 4);
+                    fewer::<S, ROWS, NV>(simd, &mut sums, from, &mut factors, run % 4);
                 }
             }
             for &(segment, at) in self.extra {
                 let (from, left) = (first.add(segment * segment_stride + at), run - at);
-                weights = if FAST || left >= 4 {
+                if FAST || left >= 4 {
                     let mut inputs = Inputs::new(from, row_stride);
-                    inputs.fours::<S, ROWS, NV, 1>(simd, &mut sums, weights)
+                    inputs.fours::<S, ROWS, NV, 1>(simd, &mut sums, &mut factors);
                 } else {
-                    fewer::<S, ROWS, NV>(simd, &mut sums, (from, row_stride), weights, left)
-                };
+                    let from = (from, row_stride);
+                    fewer::<S, ROWS, NV>(simd, &mut sums, from, &mut factors, left);
+                }
             }
             self.finish::<ROWS, NV, FAST>(simd, row, sums);
         }
@@ -473,29 +499,43 @@ impl Inputs {
         Self { groups, stride }
     }
 
-    /// Adds the products of `U` times four inputs of each row, and goes on to what follows them; gives
-    /// the weights that follow.
+    /// Adds the products of `U` times four inputs of each row, and goes on to what follows them.
     ///
     /// # Safety
-    /// These inputs of each row, and a weight of each for every output, must be readable.
+    /// These inputs of each row, a weight of each for every output, and a flag for each four, must be
+    /// readable.
     #[inline(always)]
     unsafe fn fours<S: Bytes, const ROWS: usize, const NV: usize, const U: usize>(
         &mut self,
         simd: S,
         sums: &mut [[S::V; NV]; ROWS],
-        weights: *const i8,
-    ) -> *const i8 {
+        factors: &mut Factors,
+    ) {
         let vector = 4 * S::LANES;
         // SAFETY: the caller's promise.
         unsafe {
             for u in 0..U {
-                let mut packed = [simd.factors(weights.add(u * NV * vector)); NV];
+                let from = |r: usize| self.groups[r / GROUP].add(r % GROUP * self.stride + 4 * u);
+                let weights = factors.weights.add(u * NV * vector);
+                if S::SATURATES && *factors.wide.add(u) {
+                    let mut packed = [simd.weights(weights); NV];
+                    for (v, packed) in packed.iter_mut().enumerate().skip(1) {
+                        *packed = simd.weights(weights.add(v * vector));
+                    }
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let a = simd.widen(simd.spread(from(r)));
+                        for (sum, weights) in sums.iter_mut().zip(packed) {
+                            *sum = simd.dot(*sum, a, weights);
+                        }
+                    }
+                    continue;
+                }
+                let mut packed = [simd.factors(weights); NV];
                 for (v, packed) in packed.iter_mut().enumerate().skip(1) {
-                    *packed = simd.factors(weights.add((u * NV + v) * vector));
+                    *packed = simd.factors(weights.add(v * vector));
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let from = self.groups[r / GROUP].add(r % GROUP * self.stride + 4 * u);
-                    let a = simd.spread(from);
+                    let a = simd.spread(from(r));
                     for (sum, weights) in sums.iter_mut().zip(packed) {
                         *sum = simd.dot_spread(*sum, a, weights);
                     }
@@ -506,8 +546,15 @@ impl Inputs {
             // Opaque, or the compiler spends a register, or a place in memory, on each row.
             *group = opaque(group.wrapping_add(4 * U));
         }
-        weights.wrapping_add(U * NV * vector)
+        factors.weights = factors.weights.wrapping_add(U * NV * vector);
+        factors.wide = factors.wide.wrapping_add(U);
     }
+}
+
+/// The next weights of a panel, and whether they have to be multiplied widened.
+struct Factors {
+    weights: *const i8,
+    wide: *const bool,
 }
 
 /// As [`Inputs::fours`], with `count` inputs of each row and zeros after them.
@@ -519,15 +566,15 @@ unsafe fn fewer<S: Bytes, const ROWS: usize, const NV: usize>(
     simd: S,
     sums: &mut [[S::V; NV]; ROWS],
     (from, stride): (*const u8, usize),
-    weights: *const i8,
+    factors: &mut Factors,
     count: usize,
-) -> *const i8 {
+) {
     let mut bytes = [[0u8; 4]; ROWS];
     // SAFETY: the caller's promise, and there is room for four bytes of each row.
     unsafe {
         for (r, bytes) in bytes.iter_mut().enumerate() {
             std::ptr::copy_nonoverlapping(from.add(r * stride), bytes.as_mut_ptr(), count);
         }
-        Inputs::new(bytes.as_ptr().cast(), 4).fours::<S, ROWS, NV, 1>(simd, sums, weights)
+        Inputs::new(bytes.as_ptr().cast(), 4).fours::<S, ROWS, NV, 1>(simd, sums, factors);
     }
 }

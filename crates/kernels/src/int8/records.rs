@@ -143,22 +143,14 @@ impl Records {
     }
 }
 
-/// Most that [`split`] makes of two weights.
-pub(crate) const PASSES: usize = 5;
-
-/// Two weights in `-255..=255` as sums of bytes: what does not fit goes into further passes. If sums of
-/// their products with bytes `saturate` in 16 bits, those of each pass do not reach that far.
+/// A weight in `-255..=255` as the sum of bytes: what does not fit goes into further passes.
 #[inline]
-pub(crate) fn split(weights: [i32; 2], saturates: bool) -> impl Iterator<Item = [i8; 2]> {
-    let mut rest = weights;
+pub(crate) fn split(weight: i32) -> impl Iterator<Item = i8> {
+    let mut rest = weight;
     std::iter::from_fn(move || {
-        let [first, mut second] = rest.map(|weight| weight.clamp(-128, 127));
-        if saturates {
-            // 255 times 128 is less than 2^15.
-            second = second.clamp(-128 - first.min(0), 128 - first.max(0));
-        }
-        rest = [rest[0] - first, rest[1] - second];
-        ([first, second] != [0; 2]).then_some([first as i8, second as i8])
+        let part = rest.clamp(-128, 127);
+        rest -= part;
+        (part != 0).then_some(part as i8)
     })
 }
 
@@ -168,18 +160,10 @@ mod tests {
 
     #[test]
     fn splits_add_up() {
-        for (a, b) in (-255..=255).flat_map(|a| (-255..=255).map(move |b| (a, b))) {
-            for saturates in [false, true] {
-                let parts: Vec<_> =
-                    split([a, b], saturates).map(|part| part.map(i32::from)).collect();
-                let sum = |i: usize| parts.iter().map(|part| part[i]).sum::<i32>();
-                assert_eq!([sum(0), sum(1)], [a, b]);
-                assert!(parts.len() <= PASSES);
-                let most = |part: &[i32; 2]| part.map(|weight| weight.max(0)).iter().sum::<i32>();
-                let least = |part: &[i32; 2]| part.map(|weight| weight.min(0)).iter().sum::<i32>();
-                let fits = |part| 255 * most(part) < 1 << 15 && 255 * least(part) >= -1 << 15;
-                assert!(!saturates || parts.iter().all(fits), "{a} {b}");
-            }
+        for weight in -255..=255 {
+            let parts: Vec<i32> = split(weight).map(i32::from).collect();
+            assert_eq!(parts.iter().sum::<i32>(), weight);
+            assert!(parts.len() <= 3);
         }
     }
 }

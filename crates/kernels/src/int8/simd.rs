@@ -62,8 +62,8 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     type Spread: Copy;
     /// Four weights for each lane, of inputs that all lanes share.
     type Factors: Copy;
-    /// Whether `dot_spread` sums the products of two neighbours in 16 bits, no more than which weights may
-    /// make of bytes.
+    /// Whether `dot_spread` sums the products of two neighbours in 16 bits; weights that may make more of
+    /// bytes have to be multiplied by `dot`.
     const SATURATES: bool = false;
     /// What rescaling a vector needs, loaded.
     type C: Copy;
@@ -86,6 +86,8 @@ pub(crate) trait Bytes: Copy + Send + Sync + 'static {
     unsafe fn factors(self, from: *const i8) -> Self::Factors;
     /// As `dot`, of inputs that all lanes share.
     fn dot_spread(self, sum: Self::V, a: Self::Spread, w: Self::Factors) -> Self::V;
+    /// Inputs that all lanes share, as `dot` takes them.
+    fn widen(self, a: Self::Spread) -> Self::A;
     /// # Safety
     /// `4 * LANES` bytes must be readable at `from`.
     unsafe fn weights(self, from: *const i8) -> Self::W;

@@ -1,5 +1,4 @@
-//! AVX2: eight sums. In products `vpmaddubsw` sums pairs in 16 bits, which weights are packed for; elsewhere
-//! bytes are widened.
+//! AVX2: eight sums. Bytes are widened to 16 bits, but in products where `vpmaddubsw` does not saturate.
 
 use super::{Body, Bytes, Target};
 use crate::int8::line::ZERO;
@@ -148,6 +147,11 @@ impl Bytes for Avx2 {
             let pairs = _mm256_maddubs_epi16(a, w);
             _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
+    }
+
+    #[inline(always)]
+    fn widen(self, a: __m256i) -> Halves {
+        unsigned(a)
     }
 
     #[inline(always)]

@@ -152,6 +152,11 @@ impl Bytes for Avx512Vnni {
     }
 
     #[inline(always)]
+    fn widen(self, a: __m512i) -> __m512i {
+        a
+    }
+
+    #[inline(always)]
     unsafe fn weights(self, from: *const i8) -> __m512i {
         // SAFETY: the caller's promise.
         unsafe { _mm512_loadu_si512(from.cast()) }

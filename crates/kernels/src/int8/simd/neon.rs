@@ -221,6 +221,11 @@ impl<P: Products> Bytes for Neon<P> {
     }
 
     #[inline(always)]
+    fn widen(self, a: int8x16_t) -> int8x16_t {
+        a
+    }
+
+    #[inline(always)]
     unsafe fn weights(self, from: *const i8) -> int8x16_t {
         // SAFETY: the caller's promise.
         self.0.order(unsafe { vld1q_s8(from) })

@@ -60,6 +60,11 @@ impl Bytes for Portable {
     }
 
     #[inline(always)]
+    fn widen(self, a: Self::A) -> Self::A {
+        a
+    }
+
+    #[inline(always)]
     unsafe fn weights(self, from: *const i8) -> Self::W {
         // SAFETY: the caller's promise.
         unsafe { from.cast::<Self::W>().read_unaligned() }

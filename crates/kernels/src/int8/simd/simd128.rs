@@ -139,6 +139,11 @@ impl Bytes for Simd128 {
     }
 
     #[inline(always)]
+    fn widen(self, a: Halves) -> Halves {
+        a
+    }
+
+    #[inline(always)]
     unsafe fn weights(self, from: *const i8) -> Halves {
         // SAFETY: the caller's promise; the instruction needs no alignment.
         let x = unsafe { v128_load(from.cast()) };
