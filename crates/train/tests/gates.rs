@@ -1,5 +1,6 @@
-//! Gradients of the inference graph of a real module against TensorFlow's in float64, within the
-//! 3.2e-5 (relative L2) that TensorFlow's float32 keeps.
+//! Gradients of the inference graph of a real module against TensorFlow's in float64, with AVX-512 within
+//! the 3.2e-5 (relative L2) that TensorFlow's float32 keeps, with other instruction sets, which sum in
+//! other orders, within 4e-5.
 //!
 //! Among the millions of values in front of relu6 a few are within rounding of an edge, and on
 //! which side they fall depends on the order of summing: a gate that opens the other way is seen by
@@ -14,13 +15,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mobilenet_engine::interpret::interpret;
-use mobilenet_engine::{Graph, Plan, PlanOptions, Pool, Session, Shape, differentiate};
+use mobilenet_engine::{Graph, Isa, Plan, PlanOptions, Pool, Session, Shape, differentiate};
 use mobilenet_formats::Tensor;
 use mobilenet_formats::tensorflow::messages::NodeDef;
 use support::{Golden, batch, module, relative, training_graph, variables};
 
-/// What TensorFlow's float32 keeps, over all variables.
-const LIMIT: f64 = 3.2e-5;
+/// What is kept over all variables: with AVX-512 what TensorFlow's float32 keeps; 3.7e-5 was measured with
+/// AVX2, 3.4e-5 without vectors.
+fn limit(isa: Isa) -> f64 {
+    if isa == Isa::Avx512 { 3.2e-5 } else { 4e-5 }
+}
+
 /// Our float64 is 3.5e-9 off at worst: constants of the graph are rounded to float32.
 const FLOAT64_LIMIT: f64 = 1e-8;
 /// How near to 0 or 6 a value is whose gate float32 has otherwise.
@@ -53,6 +58,7 @@ fn with_gates_fed(graph: &Graph) -> (Graph, BTreeMap<String, String>) {
 
 /// Runs a plan of `graph` in float32.
 fn run(
+    isa: Isa,
     graph: &Graph,
     variables: &dyn Fn(&str) -> Result<Arc<Tensor>, mobilenet_engine::Error>,
     inputs: &[(&str, &Tensor)],
@@ -60,7 +66,7 @@ fn run(
 ) -> Vec<Tensor> {
     let shapes: Vec<(&str, Shape)> =
         inputs.iter().map(|(name, tensor)| (*name, Shape::known(tensor.shape()))).collect();
-    let options = PlanOptions { threads: 2, ..PlanOptions::default() };
+    let options = PlanOptions { isa, threads: 2, ..PlanOptions::default() };
     let plan = Plan::compile(graph, variables, &shapes, outputs, &options).unwrap();
     let mut session = Session::new(Arc::new(plan), Arc::new(Pool::new(2)));
     let tensors: Vec<&Tensor> = inputs.iter().map(|(_, tensor)| *tensor).collect();
@@ -106,7 +112,7 @@ fn nothing_but_gates_at_an_edge_tells_our_gradients_from_float64() {
     let labels = Tensor::new([8, 1001], labels).unwrap();
     let weights = Tensor::new([8], vec![1.0_f32; 8]).unwrap();
     let objective = &training.objective;
-    let mut inputs = vec![
+    let inputs = vec![
         (training.images.as_str(), &images),
         (objective.labels.as_str(), &labels),
         (objective.weights.as_str(), &weights),
@@ -123,24 +129,27 @@ fn nothing_but_gates_at_an_edge_tells_our_gradients_from_float64() {
     println!("in float64: worst {worst:.1e} relative L2");
     assert!(worst < FLOAT64_LIMIT);
 
-    let rounded = run(&training.graph, &variables, &inputs, &wanted);
-    let (mut flips, mut all, mut fed) = (0, 0, Vec::new());
-    for (exact, rounded) in exact.iter().zip(&rounded).skip(names.len()) {
-        flips += count_flips(exact, rounded.as_f32().unwrap());
-        all += exact.len();
-        let gate = |&value: &f64| if is_open(value) { OPEN } else { CLOSED };
-        let gates: Vec<f32> = exact.iter().map(gate).collect();
-        fed.push(Tensor::new(rounded.shape().to_vec(), gates).unwrap());
-    }
-    println!("{flips} of {all} gates flip in float32");
-    assert!(flips < 100);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let rounded = run(isa, &training.graph, &variables, &inputs, &wanted);
+        let (mut flips, mut all, mut fed) = (0, 0, Vec::new());
+        for (exact, rounded) in exact.iter().zip(&rounded).skip(names.len()) {
+            flips += count_flips(exact, rounded.as_f32().unwrap());
+            all += exact.len();
+            let gate = |&value: &f64| if is_open(value) { OPEN } else { CLOSED };
+            let gates: Vec<f32> = exact.iter().map(gate).collect();
+            fed.push(Tensor::new(rounded.shape().to_vec(), gates).unwrap());
+        }
+        println!("{isa}: {flips} of {all} gates flip in float32");
+        assert!(flips < 100);
 
-    inputs.extend(gates.keys().map(String::as_str).zip(&fed));
-    let mut worst = (0.0, "");
-    for (name, slope) in names.iter().zip(run(&gated, &variables, &inputs, &slopes)) {
-        let gap = relative(slope.as_f32().unwrap(), &want(name));
-        worst = if gap > worst.0 { (gap, *name) } else { worst };
+        let mut inputs = inputs.clone();
+        inputs.extend(gates.keys().map(String::as_str).zip(&fed));
+        let mut worst = (0.0, "");
+        for (name, slope) in names.iter().zip(run(isa, &gated, &variables, &inputs, &slopes)) {
+            let gap = relative(slope.as_f32().unwrap(), &want(name));
+            worst = if gap > worst.0 { (gap, *name) } else { worst };
+        }
+        println!("{isa}: with the gates of float64 worst {:.1e}, {}", worst.0, worst.1);
+        assert!(worst.0 < limit(isa), "{isa}: {worst:?}");
     }
-    println!("in float32 with the gates of float64: worst {:.1e}, {}", worst.0, worst.1);
-    assert!(worst.0 < LIMIT);
 }
