@@ -19,7 +19,7 @@ mod portable;
 mod simd128;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::Avx2;
+pub(crate) use avx2::{Avx2Plain, Avx2Vnni};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512Vnni;
 #[cfg(target_arch = "aarch64")]

@@ -8,7 +8,7 @@ use super::product::{self, ProductTask};
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use super::simd::Simd128;
 #[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512Vnni};
+use super::simd::{Avx2Plain, Avx2Vnni, Avx512Vnni};
 use super::simd::{Bytes, Portable};
 #[cfg(target_arch = "aarch64")]
 use super::simd::{NeonDot, NeonPlain};
@@ -79,7 +79,9 @@ pub static KERNELS: &[Kernel] = kernels! {
     #[cfg(target_arch = "x86_64")]
     "u8_6x64__avx512vnni" Avx512 Avx512Vnni 4 [6, 12, 12];
     #[cfg(target_arch = "x86_64")]
-    "u8_4x16__avx2" Avx2 Avx2 2 [1, 4, 6];
+    "u8_6x16__avxvnni" Avx2 Avx2Vnni 2 [1, 6, 12];
+    #[cfg(target_arch = "x86_64")]
+    "u8_4x16__avx2" Avx2 Avx2Plain 2 [1, 4, 6];
     #[cfg(target_arch = "aarch64")]
     "u8_4x16__neondot" Neon NeonDot 4 [4, 8, 12];
     #[cfg(target_arch = "aarch64")]

@@ -1,17 +1,140 @@
-//! AVX2: eight sums. Bytes are widened to 16 bits, but in products where `vpmaddubsw` does not saturate.
+//! AVX2: eight sums. With AVX-VNNI one instruction takes four products in each lane; without it bytes
+//! are widened to 16 bits, but in products where `vpmaddubsw` does not saturate.
 
 use super::{Body, Bytes, Target};
 use crate::int8::line::ZERO;
 use crate::int8::records::Field;
 use std::arch::x86_64::*;
 
-/// Proof that the CPU has AVX2 and FMA.
+/// Proof that the CPU has AVX2, FMA and the instructions of `P`.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(crate) struct Avx2<P>(P);
+
+pub(crate) type Avx2Vnni = Avx2<Vnni>;
+pub(crate) type Avx2Plain = Avx2<Plain>;
+
+/// The instructions that multiply and sum; a value is proof that the CPU has them.
+pub(crate) trait Products: Copy + Send + Sync + 'static {
+    /// Whether `dot_spread` saturates in 16 bits.
+    const SATURATES: bool;
+    /// Four inputs, or four weights, for each lane, as `dot` takes them.
+    type Fours: Copy;
+
+    fn detect() -> Option<Self>;
+    /// Runs `body` compiled with them.
+    fn call<B: Body>(simd: Avx2<Self>, body: B);
+    fn inputs(self, bytes: __m256i) -> Self::Fours;
+    fn weights(self, bytes: __m256i) -> Self::Fours;
+    /// `sum` and four products in each lane.
+    fn dot(self, sum: __m256i, a: Self::Fours, w: Self::Fours) -> __m256i;
+    /// The same of bytes as they lie.
+    fn dot_spread(self, sum: __m256i, a: __m256i, w: __m256i) -> __m256i;
+}
+
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// The dot products of AVX-VNNI.
+#[derive(Clone, Copy)]
+pub(crate) struct Vnni(());
+
+#[target_feature(enable = "avx2,fma,avxvnni")]
+fn compiled_vnni<B: Body>(simd: Avx2Vnni, body: B) {
+    body.run(simd);
+}
+
+impl Products for Vnni {
+    const SATURATES: bool = false;
+    type Fours = __m256i;
+
+    #[inline(always)]
+    fn detect() -> Option<Self> {
+        (has_avx2() && is_x86_feature_detected!("avxvnni")).then_some(Self(()))
+    }
+
+    #[inline(always)]
+    fn call<B: Body>(simd: Avx2Vnni, body: B) {
+        // SAFETY: the token proves the features.
+        unsafe { compiled_vnni(simd, body) }
+    }
+
+    #[inline(always)]
+    fn inputs(self, bytes: __m256i) -> __m256i {
+        bytes
+    }
+
+    #[inline(always)]
+    fn weights(self, bytes: __m256i) -> __m256i {
+        bytes
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m256i, a: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the value proves the feature.
+        unsafe { _mm256_dpbusd_avx_epi32(sum, a, w) }
+    }
+
+    #[inline(always)]
+    fn dot_spread(self, sum: __m256i, a: __m256i, w: __m256i) -> __m256i {
+        self.dot(sum, a, w)
+    }
+}
+
+/// What every CPU with AVX2 has.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain(());
 
 #[target_feature(enable = "avx2,fma")]
-fn compiled<B: Body>(simd: Avx2, body: B) {
+fn compiled_plain<B: Body>(simd: Avx2Plain, body: B) {
     body.run(simd);
+}
+
+impl Products for Plain {
+    const SATURATES: bool = true;
+    /// Bytes 0 and 2, and 1 and 3, of each lane in 16 bits.
+    type Fours = [__m256i; 2];
+
+    #[inline(always)]
+    fn detect() -> Option<Self> {
+        has_avx2().then_some(Self(()))
+    }
+
+    #[inline(always)]
+    fn call<B: Body>(simd: Avx2Plain, body: B) {
+        // SAFETY: the token proves the features.
+        unsafe { compiled_plain(simd, body) }
+    }
+
+    #[inline(always)]
+    fn inputs(self, x: __m256i) -> [__m256i; 2] {
+        // SAFETY: the value proves the feature.
+        unsafe { [_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(x)] }
+    }
+
+    #[inline(always)]
+    fn weights(self, x: __m256i) -> [__m256i; 2] {
+        // SAFETY: the value proves the feature.
+        unsafe { [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x)), _mm256_srai_epi16::<8>(x)] }
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m256i, a: [__m256i; 2], w: [__m256i; 2]) -> __m256i {
+        // SAFETY: the value proves the feature.
+        unsafe {
+            let sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a[0], w[0]));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(a[1], w[1]))
+        }
+    }
+
+    #[inline(always)]
+    fn dot_spread(self, sum: __m256i, a: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the value proves the feature.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(a, w);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
 }
 
 /// What rescaling eight sums needs; of mantissas the second is for odd lanes.
@@ -25,16 +148,7 @@ pub(crate) struct Constants {
     shift: __m256i,
 }
 
-/// Bytes 0 and 2, and 1 and 3, of each lane in 16 bits.
-type Halves = [__m256i; 2];
-
-#[inline(always)]
-fn unsigned(x: __m256i) -> Halves {
-    // SAFETY: only a token's methods call this.
-    unsafe { [_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(x)] }
-}
-
-impl Avx2 {
+impl<P: Products> Avx2<P> {
     /// # Safety
     /// As for [`Bytes::constants`].
     #[inline(always)]
@@ -98,28 +212,26 @@ fn rows(packed: __m256i) -> __m256i {
     unsafe { _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
 }
 
-impl Bytes for Avx2 {
+impl<P: Products> Bytes for Avx2<P> {
     const LANES: usize = 8;
     const FUSED: bool = true;
     type V = __m256i;
-    type A = Halves;
-    type W = Halves;
+    const SATURATES: bool = P::SATURATES;
+    type A = P::Fours;
+    type W = P::Fours;
     type Spread = __m256i;
     type Factors = __m256i;
-    const SATURATES: bool = true;
     type C = Constants;
     type R = [__m256i; 2];
 
     #[inline(always)]
     fn new() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        has.then_some(Self(()))
+        P::detect().map(Self)
     }
 
     #[inline(always)]
     fn call<B: Body>(self, body: B) {
-        // SAFETY: the token proves the features.
-        unsafe { compiled(self, body) }
+        P::call(self, body);
     }
 
     #[inline(always)]
@@ -142,29 +254,22 @@ impl Bytes for Avx2 {
 
     #[inline(always)]
     fn dot_spread(self, sum: __m256i, a: __m256i, w: __m256i) -> __m256i {
-        // SAFETY: the token proves the features.
-        unsafe {
-            let pairs = _mm256_maddubs_epi16(a, w);
-            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        }
+        self.0.dot_spread(sum, a, w)
     }
 
     #[inline(always)]
-    fn widen(self, a: __m256i) -> Halves {
-        unsigned(a)
+    fn widen(self, a: __m256i) -> P::Fours {
+        self.0.inputs(a)
     }
 
     #[inline(always)]
-    unsafe fn weights(self, from: *const i8) -> Halves {
+    unsafe fn weights(self, from: *const i8) -> P::Fours {
         // SAFETY: the caller's promise.
-        unsafe {
-            let x = _mm256_loadu_si256(from.cast());
-            [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x)), _mm256_srai_epi16::<8>(x)]
-        }
+        self.0.weights(unsafe { _mm256_loadu_si256(from.cast()) })
     }
 
     #[inline(always)]
-    unsafe fn quads(self, rows: [*const u8; 4]) -> [Halves; 4] {
+    unsafe fn quads(self, rows: [*const u8; 4]) -> [P::Fours; 4] {
         // SAFETY: the caller's promise.
         unsafe {
             let a = _mm256_loadu_si256(rows[0].cast());
@@ -174,18 +279,18 @@ impl Bytes for Avx2 {
             let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
             let (ab_high, cd_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
             [
-                unsigned(_mm256_unpacklo_epi16(ab, cd)),
-                unsigned(_mm256_unpackhi_epi16(ab, cd)),
-                unsigned(_mm256_unpacklo_epi16(ab_high, cd_high)),
-                unsigned(_mm256_unpackhi_epi16(ab_high, cd_high)),
+                self.0.inputs(_mm256_unpacklo_epi16(ab, cd)),
+                self.0.inputs(_mm256_unpackhi_epi16(ab, cd)),
+                self.0.inputs(_mm256_unpacklo_epi16(ab_high, cd_high)),
+                self.0.inputs(_mm256_unpackhi_epi16(ab_high, cd_high)),
             ]
         }
     }
 
     #[inline(always)]
-    unsafe fn quad(self, from: *const u8) -> Halves {
+    unsafe fn quad(self, from: *const u8) -> P::Fours {
         // SAFETY: the caller's promise.
-        unsigned(unsafe { _mm256_loadu_si256(from.cast()) })
+        self.0.inputs(unsafe { _mm256_loadu_si256(from.cast()) })
     }
 
     #[inline(always)]
@@ -208,12 +313,8 @@ impl Bytes for Avx2 {
     }
 
     #[inline(always)]
-    fn dot(self, sum: __m256i, a: Halves, w: Halves) -> __m256i {
-        // SAFETY: the token proves the features.
-        unsafe {
-            let sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a[0], w[0]));
-            _mm256_add_epi32(sum, _mm256_madd_epi16(a[1], w[1]))
-        }
+    fn dot(self, sum: __m256i, a: P::Fours, w: P::Fours) -> __m256i {
+        self.0.dot(sum, a, w)
     }
 
     #[inline(always)]
