@@ -37,11 +37,11 @@ struct Values {
 /// What kind of model a layer imitates.
 #[derive(Clone, Copy, Debug)]
 enum Model {
-    /// Multipliers for each channel, relu6.
+    /// Multipliers for each channel, relu6; weights so small that products of neighbours fit 16 bits.
     Int8,
     /// One multiplier, weights with a zero point, the output's zero point 0.
     Uint8,
-    /// Multipliers for each channel, nothing below a zero point inside of the range.
+    /// Multipliers for each channel, nothing below a zero point inside of the range; weights so small but a few.
     Relu,
     /// Any range, zero point and multipliers, up to more than 1.
     Wild,
@@ -52,8 +52,15 @@ const MODELS: [Model; 4] = [Model::Int8, Model::Uint8, Model::Relu, Model::Wild]
 impl Values {
     fn new(seed: u64, model: Model, terms: usize, outputs: usize) -> Self {
         let mut random = Random(seed * 0x9e37_79b9 + 12345);
-        let weights = random.bytes(terms * outputs).into_iter().map(|byte| byte as i8).collect();
-        let spread = 255.0 * 75.0 * (terms as f64).sqrt();
+        let weights = random.bytes(terms * outputs).into_iter().enumerate();
+        let weights = weights.map(|(i, byte)| match model {
+            Model::Relu if i % 97 == 0 => byte as i8,
+            Model::Int8 | Model::Relu => byte as i8 >> 1,
+            Model::Uint8 | Model::Wild => byte as i8,
+        });
+        let weights = weights.collect();
+        let size = if matches!(model, Model::Int8 | Model::Relu) { 37.0 } else { 75.0 };
+        let spread = 255.0 * size * (terms as f64).sqrt();
         let mut multiplier = |wild: bool| {
             let factor = 100.0 / spread * (0.5 + (random.next() % 1000) as f64 / 1000.0);
             let wild = if wild { [1e-3, 1.0, 30.0, 1e4][random.next() as usize % 4] } else { 1.0 };
@@ -307,7 +314,32 @@ pub fn extreme_weights_and_sums() {
     }
 }
 
-/// What [`quantize`] says of itself, value by value.
+/// Neighbours whose products sum to the most that 16 bits hold, and to a little more, with weights of
+/// both signs; the image's bytes are the largest.
+pub fn neighbours_at_the_edge_of_16_bits() {
+    for pair in
+        [[64, 64], [64, 65], [127, 1], [127, 2], [-128, 0], [-128, -1], [-64, -64], [-1, -128]]
+    {
+        let (inputs, outputs) = (40, 20);
+        // The pair's place among four inputs differs from output to output.
+        let weight = |i: usize| pair[(i + i / inputs) % 2];
+        let weights: Vec<i8> = (0..inputs * outputs).map(weight).collect();
+        let multipliers = [Multiplier::new(100.0 / (255.0 * 64.0 * inputs as f64)).unwrap()];
+        let rescale = Rescale { multipliers: &multipliers, zero_point: 120, range: [0, 255] };
+        let (input, bias) = (vec![255; 13 * inputs], vec![0; outputs]);
+        let (sizes, weights) = ([inputs, outputs], Weights::symmetric(&weights));
+        let expected =
+            reference::fully_connected(sizes, 0, &input, weights, &bias, rescale).unwrap();
+        for isa in Isa::available() {
+            let op = FullyConnected::new(isa, sizes, 0, weights, Some(&bias), rescale);
+            let mut output = vec![99; 13 * outputs];
+            op.unwrap().run(&POOL, 13, &input, &mut output);
+            assert_equal(&format!("{isa} {pair:?}"), &output, &expected);
+        }
+    }
+}
+
+/// What [`Quantize`] says of itself, value by value.
 fn rounded(affine: Affine, to: Quantization, x: f32) -> u8 {
     let steps = ((x * affine.factor + affine.shift) / to.scale).round();
     let steps = if steps.is_nan() { 0.0 } else { steps };

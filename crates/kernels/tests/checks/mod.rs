@@ -54,6 +54,7 @@ checks! {
         first_convolution_odd_shapes
         both_sides_of_every_step
         extreme_weights_and_sums
+        neighbours_at_the_edge_of_16_bits
         quantize_rounds_as_division_does
         what_does_not_fit_is_an_error
     }
